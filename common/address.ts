@@ -100,8 +100,8 @@ function parse6(text: string): Uint8Array | undefined {
   const halves = text.split('::');
   if (halves.length > 2) return undefined;
   const [head = '', tail] = halves;
-  const front = groupsOf(head);
-  const back = tail === undefined ? [] : groupsOf(tail);
+  const front = groupsOf(head, tail === undefined);
+  const back = tail === undefined ? [] : groupsOf(tail, true);
   if (front === undefined || back === undefined) return undefined;
   const missing = 8 - front.length - back.length;
   if (tail === undefined ? missing !== 0 : missing < 1) return undefined;
@@ -114,13 +114,14 @@ function parse6(text: string): Uint8Array | undefined {
   return bytes;
 }
 
-function groupsOf(text: string): number[] | undefined {
+/** Dotted IPv4 may only stand at the very end of an address. */
+function groupsOf(text: string, isEnd: boolean): number[] | undefined {
   if (text === '') return [];
   const groups: number[] = [];
   const parts = text.split(':');
   for (const [i, part] of parts.entries()) {
     if (part.includes('.')) {
-      const four = i === parts.length - 1 ? parse4(part) : undefined;
+      const four = isEnd && i === parts.length - 1 ? parse4(part) : undefined;
       if (four === undefined) return undefined;
       groups.push(
         ((four[12] ?? 0) << 8) | (four[13] ?? 0),

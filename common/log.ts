@@ -81,7 +81,8 @@ function spell(value: unknown): string {
 function plain(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString();
   if (!(value instanceof Error)) return value;
-  const { code, details }: { code?: unknown; details?: unknown } = value;
+  const code = 'code' in value ? value.code : undefined;
+  const details = 'details' in value ? value.details : undefined;
   return {
     ...(code === undefined ? {} : { code }),
     message: value.message,
