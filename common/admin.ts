@@ -1,0 +1,160 @@
+/**
+ * Small HTTP servers for people and tools: admin, metrics, readiness, queries.
+ *
+ * Every path is in a table, `/` lists the table, everything else is 404. Request bodies, waiting
+ * times and headers are bounded. A server on loopback answers only requests that name it as local
+ * (`Host`), so that a web page cannot reach it through DNS rebinding; one on a Unix socket is guarded
+ * by the mode of its file.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { chmodSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import type { Part } from './lifecycle.ts';
+import type { Logger } from './log.ts';
+
+export interface Request {
+  readonly query: URLSearchParams;
+  readonly body: string;
+  /** Aborts when the client goes away. */
+  readonly signal: AbortSignal;
+}
+
+export interface Reply {
+  readonly status?: number;
+  readonly type?: string;
+  readonly body: string | Buffer;
+}
+
+export interface AdminRoute {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  /** One sentence for the index. */
+  readonly about: string;
+  readonly answer: (request: Request) => Reply | Promise<Reply>;
+}
+
+export type ListenAt =
+  | { readonly host: string; readonly port: number; readonly localOnly: boolean }
+  | { readonly path: string };
+
+export interface AdminServerOptions {
+  readonly name: string;
+  readonly routes: readonly AdminRoute[];
+  readonly listen: readonly ListenAt[];
+  readonly log: Logger;
+  readonly maxBodyBytes?: number;
+}
+
+const LONGEST_BODY_BYTES = 64 * 1024;
+const HEADERS_TIMEOUT_MS = 10_000;
+const LOCAL_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/;
+
+/** Spells a value as a JSON reply. */
+export function json(value: unknown, status = 200): Reply {
+  return { status, type: 'application/json', body: `${JSON.stringify(value, null, 2)}\n` };
+}
+
+export function text(body: string, status = 200): Reply {
+  return { status, type: 'text/plain; charset=utf-8', body };
+}
+
+export class AdminServer implements Part {
+  readonly name: string;
+  readonly #options: AdminServerOptions;
+  readonly #routes: ReadonlyMap<string, AdminRoute>;
+  readonly #servers: Server[] = [];
+
+  constructor(options: AdminServerOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#routes = new Map(options.routes.map((route) => [`${route.method} ${route.path}`, route]));
+  }
+
+  async start(): Promise<void> {
+    for (const at of this.#options.listen) {
+      const localOnly = 'localOnly' in at && at.localOnly;
+      const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, (request, response) => {
+        void this.#serve(request, response, localOnly);
+      });
+      if ('path' in at) {
+        rmSync(at.path, { force: true });
+        server.listen(at.path);
+      } else server.listen(at.port, at.host);
+      await once(server, 'listening');
+      // The directory is root's alone (0700), so the moment before chmod opens nothing.
+      if ('path' in at) chmodSync(at.path, 0o600);
+      this.#servers.push(server);
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const server of this.#servers.splice(0)) {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    }
+  }
+
+  async #serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    localOnly: boolean,
+  ): Promise<void> {
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    response.on('error', () => gone.abort());
+    try {
+      const reply = await this.#answer(request, localOnly, gone.signal);
+      response.writeHead(reply.status ?? 200, {
+        'content-type': reply.type ?? 'text/plain; charset=utf-8',
+        'x-content-type-options': 'nosniff',
+      });
+      response.end(reply.body);
+    } catch (error) {
+      this.#options.log.warn('admin request failed', {
+        server: this.name,
+        path: request.url,
+        error,
+      });
+      if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
+      response.end(`${error instanceof Error ? error.message : String(error)}\n`);
+    }
+  }
+
+  async #answer(request: IncomingMessage, localOnly: boolean, signal: AbortSignal): Promise<Reply> {
+    if (localOnly && !LOCAL_HOST.test(request.headers.host ?? '')) {
+      return text('this server answers only requests for localhost\n', 403);
+    }
+    const [path = '/', search = ''] = (request.url ?? '/').split('?', 2);
+    if (path === '/') return text(this.#index());
+    const route = this.#routes.get(`${request.method} ${path}`);
+    if (route === undefined) {
+      const other = this.#options.routes.find((one) => one.path === path);
+      if (other !== undefined) return text(`use ${other.method} for ${path}\n`, 405);
+      return text(`no such path "${path}"; GET / lists all\n`, 404);
+    }
+    const body = await readBody(request, this.#options.maxBodyBytes ?? LONGEST_BODY_BYTES);
+    if (body === undefined) return text('the request body is too large\n', 413);
+    return route.answer({ query: new URLSearchParams(search), body, signal });
+  }
+
+  #index(): string {
+    const lines = this.#options.routes.map(
+      ({ method, path, about }) => `${method} ${path}  ${about}`,
+    );
+    return `${this.name}\n${lines.join('\n')}\n`;
+  }
+}
+
+async function readBody(request: IncomingMessage, most: number): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request) {
+    if (!Buffer.isBuffer(chunk)) throw new TypeError('a request body is read as bytes');
+    length += chunk.length;
+    if (length > most) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
