@@ -1,0 +1,100 @@
+/**
+ * What a node agent is told at start, checked before anything is opened.
+ *
+ * Every problem is reported at once, each with the flag, the value and what was expected.
+ */
+import { MeshError } from '#common/errors.ts';
+import type { Level } from '#common/log.ts';
+
+export interface AgentConfig {
+  readonly node: string;
+  /** `wss://` address of the controller. */
+  readonly controller: string;
+  readonly controllerCa: string;
+  readonly tokenFile: string;
+  readonly netnsDir: string;
+  /** Survives a restart of the machine: the last snapshot of the mesh. */
+  readonly stateDir: string;
+  /** Memory file system, root only: keys, sockets. */
+  readonly runDir: string;
+  readonly workers: number;
+  readonly drainMs: number;
+  readonly trustDomain: string;
+  readonly cluster: string;
+  readonly logLevel: Level;
+  readonly logFormat: 'json' | 'text';
+  readonly accessLog: 'json' | 'text' | 'off';
+}
+
+/** The flags as commander gives them: text, or absent. */
+export type AgentFlags = Readonly<Record<string, string | undefined>>;
+
+const MOST_WORKERS = 64;
+const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
+
+/** Checks the flags; throws `CONFIG_INVALID` that lists every problem. */
+export function readConfig(flags: AgentFlags): AgentConfig {
+  const problems: string[] = [];
+  const required = (name: string, shape: RegExp, expected: string): string => {
+    const value = flags[name];
+    if (value !== undefined && shape.test(value)) return value;
+    problems.push(`--${kebab(name)}: expected ${expected}, found ${quote(value)}`);
+    return '';
+  };
+  const oneOf = <T extends string>(name: string, allowed: readonly T[], fallback: T): T => {
+    const value = flags[name] ?? fallback;
+    const found = allowed.find((one) => one === value);
+    if (found === undefined) {
+      problems.push(
+        `--${kebab(name)}: expected one of ${allowed.join(', ')}, found ${quote(value)}`,
+      );
+    }
+    return found ?? fallback;
+  };
+  const workers = Number(flags['workers'] ?? 1);
+  if (!Number.isInteger(workers) || workers < 1 || workers > MOST_WORKERS) {
+    problems.push(`--workers: expected 1 to ${MOST_WORKERS}, found ${quote(flags['workers'])}`);
+  }
+  const drainMs = readDuration(flags['drain'] ?? '5s');
+  if (drainMs === undefined) {
+    problems.push(
+      `--drain: expected a duration such as 5s or 500ms, found ${quote(flags['drain'])}`,
+    );
+  }
+  const config: AgentConfig = {
+    node: required('node', /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'the name of this node'),
+    controller: required('controller', /^wss:\/\/[^/\s]+$/, 'wss://HOST:PORT'),
+    controllerCa: required('controllerCa', /^\S/, 'a file with the root certificates in PEM'),
+    tokenFile: required('tokenFile', /^\S/, 'a file with the token of this agent'),
+    netnsDir: required('netnsDir', /^\//, 'an absolute directory'),
+    stateDir: required('stateDir', /^\//, 'an absolute directory'),
+    runDir: required('runDir', /^\//, 'an absolute directory on a memory file system'),
+    trustDomain: flags['trustDomain'] ?? 'cluster.local',
+    cluster: flags['cluster'] ?? 'Kubernetes',
+    workers,
+    drainMs: drainMs ?? 0,
+    logLevel: oneOf('logLevel', LEVELS, 'info'),
+    logFormat: oneOf('logFormat', ['json', 'text'], 'json'),
+    accessLog: oneOf('accessLog', ['json', 'text', 'off'], 'json'),
+  };
+  if (problems.length > 0) {
+    throw new MeshError('CONFIG_INVALID', `Cannot start the node agent: ${problems.join('; ')}`);
+  }
+  return config;
+}
+
+/** Reads `500ms`, `5s` or `2m` as milliseconds; undefined when it is none of these. */
+export function readDuration(text: string): number | undefined {
+  const found = /^(\d{1,9})(ms|s|m)$/.exec(text);
+  if (found === null) return undefined;
+  const unit = found[2] === 'ms' ? 1 : found[2] === 's' ? 1000 : 60_000;
+  return Number(found[1]) * unit;
+}
+
+function kebab(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function quote(value: string | undefined): string {
+  return value === undefined ? 'nothing' : `"${value}"`;
+}
