@@ -1,63 +1,106 @@
 /**
- * What is told about a connection: when it opens, while it lives, and at its end.
+ * What is told of a connection when it has ended: one record, for the access log and the metrics.
  *
- * Plain data that crosses from a data worker to the main thread in batches. Every connection that an
- * agent accepted ends in exactly one record with `ended: true`, refused ones included; a long one is
- * reported now and then before (`ended: false`) so that its bytes are counted while they flow.
- * `bytesSent` and `bytesReceived` are totals since the start, seen from the connection's source.
+ * Plain data with every field present ('' or 0 where unknown), so that records cross from worker to
+ * main as they are. A connection has exactly one record, also when it failed before anybody knew
+ * whose it was. Bytes are the pod's view: sent is what the captured pod of this agent sent.
  */
+import type { ErrorCode } from '#common/errors.ts';
 
-/** Istio's vocabulary: docs/metrics.md. */
-export type ResponseFlags =
-  | '-'
-  | 'DENY'
-  | 'CONNECT'
-  | 'TLS_FAILURE'
-  | 'H2_HANDSHAKE_FAILURE'
-  | 'NETWORK_POLICY'
-  | 'IDENTITY_ERROR'
-  | 'CERT_REVOKED';
+export type Direction = 'inbound' | 'outbound';
 
-/** One end of a connection, as far as it is known; '' where it is not. */
+export type Security = 'mutual_tls' | 'unknown';
+
+/** `response_flags` of the metrics, as upstream spells them. */
+export const FLAGS = [
+  '-',
+  'DENY',
+  'CONNECT',
+  'TLS_FAILURE',
+  'H2_HANDSHAKE_FAILURE',
+  'NETWORK_POLICY',
+  'IDENTITY_ERROR',
+  'CERT_REVOKED',
+] as const;
+export type ResponseFlag = (typeof FLAGS)[number];
+
+/** How the bytes ended: both sides said so, or one cut the connection. */
+export type Ending = 'closed' | 'reset by source' | 'reset by destination' | 'refused' | 'failed';
+
 export interface Party {
   readonly address: string;
   readonly port: number;
-  /** Uid of the workload. */
+  /** Name of the workload. */
   readonly workload: string;
+  readonly namespace: string;
+  /** Only when a certificate proved it. */
   readonly identity: string;
+  readonly cluster: string;
 }
 
 export interface ConnectionRecord {
-  /** Unique within the agent's life. */
-  readonly id: string;
-  readonly ended: boolean;
-  readonly direction: 'inbound' | 'outbound';
-  readonly podUid: string;
-  /** Milliseconds since the epoch. */
+  /** Unique within its worker. */
+  readonly id: number;
+  readonly worker: number;
+  readonly direction: Direction;
+  /** Milliseconds since 1970. */
   readonly start: number;
   readonly durationMs: number;
   readonly source: Party;
   readonly destination: Party;
-  /** Key of the service that was addressed, or ''. */
+  /** Key of the service that the client addressed. */
   readonly service: string;
-  /** The `:authority` of the CONNECT, or '' without a tunnel. */
+  /** Authority of the CONNECT request. */
   readonly hboneAddress: string;
+  readonly traceId: string;
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  readonly security: 'mutual_tls' | 'unknown';
-  readonly flags: ResponseFlags;
-  /** Error code of common/errors.ts and a sentence; absent for a connection that ended well. */
-  readonly error?: { readonly code: string; readonly message: string };
-  /** The policy that refused, with its rule and what was missing to pass. */
-  readonly policy?: string;
-  readonly rule?: string;
-  readonly nearMiss?: string;
-  /** Policies that would have decided otherwise: audit and dry run. */
-  readonly audits?: readonly {
+  readonly security: Security;
+  readonly flag: ResponseFlag;
+  readonly ending: Ending;
+  readonly error: { readonly code: ErrorCode; readonly message: string } | undefined;
+  readonly policy: string;
+  readonly rule: string;
+  readonly nearMiss: string;
+  /** Policies that did not decide but would have, or that only watch. */
+  readonly audits: readonly {
     readonly policy: string;
     readonly rule: string;
     readonly wouldDeny: boolean;
   }[];
-  /** Version of the mesh by which it was decided. */
+  /** Other endpoints tried before this one. */
+  readonly retries: number;
+  /** Version of the world when the connection was decided. */
   readonly version: number;
+}
+
+/** A connection that still lives: its record so far. */
+export interface ConnectionInfo extends ConnectionRecord {
+  readonly podUid: string;
+}
+
+const FLAG_BY_CODE: Readonly<Partial<Record<ErrorCode, ResponseFlag>>> = {
+  POLICY_DENIED: 'DENY',
+  POLICY_CHANGED: 'DENY',
+  NOT_AUTHENTICATED: 'DENY',
+  NO_CERTIFICATE: 'IDENTITY_ERROR',
+  CERTIFICATE_NOT_ISSUED: 'IDENTITY_ERROR',
+  TLS_FAILURE: 'TLS_FAILURE',
+  IDENTITY_MISMATCH: 'TLS_FAILURE',
+  IDENTITY_INVALID: 'TLS_FAILURE',
+  IDENTITY_REFUSED: 'TLS_FAILURE',
+  CERTIFICATE_INVALID: 'TLS_FAILURE',
+  HTTP2_PROTOCOL_ERROR: 'H2_HANDSHAKE_FAILURE',
+  HBONE_PROTOCOL_ERROR: 'H2_HANDSHAKE_FAILURE',
+  STOPPING: '-',
+};
+
+/** The flag of a connection that ended with this error. */
+export function flagOf(code: ErrorCode): ResponseFlag {
+  return FLAG_BY_CODE[code] ?? 'CONNECT';
+}
+
+/** A party of which only the address is known. */
+export function stranger(address: string, port: number): Party {
+  return { address, port, workload: '', namespace: '', identity: '', cluster: '' };
 }
