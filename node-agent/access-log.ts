@@ -1,56 +1,54 @@
 /**
  * One line per connection, at its end: who, to whom, as whom, how much, how long, and why not.
  *
- * Field names are those of ztunnel's access log (hence the dots), with ours beside them: `policy`,
- * `rule`, `near_miss`, `flags`, `config_version`. A field without a value is left out.
+ * Field names are those of ztunnel's access log (hence the dots), with ours beside them: `code`,
+ * `policy`, `rule`, `near_miss`, `flags`, `ending`, `config_version`. What is not known is left out.
  */
 import { formatEndpoint } from '#common/address.ts';
-import { identityParts, parseIdentity } from '#common/identity.ts';
 import type { Fields } from '#common/log.ts';
-import type { Workload } from '#common/mesh/workload.ts';
 import type { ConnectionRecord, Party } from './data/record.ts';
 
-export type FindWorkload = (uid: string) => Workload | undefined;
-
 /** Makes the fields of the line for one finished connection. */
-export function accessFields(record: ConnectionRecord, find: FindWorkload): Fields {
+export function accessFields(record: ConnectionRecord): Fields {
   return {
-    ...party('src', record.source, find),
+    'src.addr': formatEndpoint(record.source.address, record.source.port),
+    ...party('src', record.source),
     'dst.addr': formatEndpoint(record.destination.address, record.destination.port),
-    'dst.hbone_addr': record.hboneAddress || undefined,
-    'dst.service':
-      record.service === '' ? undefined : record.service.slice(record.service.indexOf('/') + 1),
-    ...party('dst', record.destination, find),
+    'dst.hbone_addr': known(record.hboneAddress),
+    'dst.service': known(record.service.slice(record.service.indexOf('/') + 1)),
+    ...party('dst', record.destination),
     direction: record.direction,
     bytes_sent: record.bytesSent,
     bytes_recv: record.bytesReceived,
     duration: `${Math.round(record.durationMs)}ms`,
-    flags: record.flags === '-' ? undefined : record.flags,
+    security: record.security,
+    ending: record.ending,
+    flags: record.flag === '-' ? undefined : record.flag,
     code: record.error?.code,
     error: record.error?.message,
-    policy: record.policy,
-    rule: record.rule,
-    near_miss: record.nearMiss,
-    audit: record.audits?.map(
-      ({ policy, rule, wouldDeny }) => `${wouldDeny ? 'would deny' : 'matched'}: ${policy} ${rule}`,
-    ),
+    policy: known(record.policy),
+    rule: known(record.rule),
+    near_miss: known(record.nearMiss),
+    audit: record.audits.length === 0 ? undefined : record.audits.map(audit),
+    retries: record.retries === 0 ? undefined : record.retries,
+    trace_id: known(record.traceId),
     config_version: record.version,
   };
 }
 
-function party(
-  side: 'src' | 'dst',
-  { address, port, workload: uid, identity }: Party,
-  find: FindWorkload,
-): Fields {
-  const workload = find(uid);
-  const known = parseIdentity(identity);
+function party(side: 'src' | 'dst', { workload, namespace, identity, cluster }: Party): Fields {
   return {
-    ...(side === 'src' ? { 'src.addr': formatEndpoint(address, port) } : {}),
-    [`${side}.workload`]: workload?.name,
-    [`${side}.namespace`]:
-      workload?.namespace ?? (known === undefined ? undefined : identityParts(known).namespace),
-    [`${side}.identity`]: identity || undefined,
-    [`${side}.cluster`]: workload?.cluster,
+    [`${side}.workload`]: known(workload),
+    [`${side}.namespace`]: known(namespace),
+    [`${side}.identity`]: known(identity),
+    [`${side}.cluster`]: known(cluster),
   };
+}
+
+function audit({ policy, rule, wouldDeny }: ConnectionRecord['audits'][number]): string {
+  return `${wouldDeny ? 'would deny' : 'matched'}: ${policy} ${rule}`;
+}
+
+function known(text: string): string | undefined {
+  return text === '' ? undefined : text;
 }
