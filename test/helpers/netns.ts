@@ -72,7 +72,7 @@ export function createNet(t: Test, prefix: string, nodes = 2): Net {
   const owned: Owned = { children: new Set(), spaces: new Map() };
   t.after(() => removeAll(owned));
   const hub = createNetns(owned, `${scope}-sw`);
-  ip(hub.name, ['link add br0 type bridge', 'link set br0 up']);
+  ip(hub.name, ['link add br0 type bridge mcast_snooping 0', 'link set br0 up']);
   const made: NodeNetns[] = [];
   for (let n = 1; n <= nodes; n += 1)
     made.push(createNode(owned, { scope, hub, number: n, nodes }));
@@ -108,7 +108,7 @@ function createNode(owned: Owned, { scope, hub, number, nodes }: NodePlan): Node
     'link set eth0 up',
     `addr add 10.99.0.${number}/24 dev eth0`,
     `addr add fd99::${number}/64 dev eth0 nodad`,
-    'link add cni0 type bridge',
+    'link add cni0 type bridge mcast_snooping 0',
     'link set cni0 up',
     `addr add 10.${64 + number}.0.1/16 dev cni0`,
     `addr add fd00:${number}::1/64 dev cni0 nodad`,
@@ -175,8 +175,8 @@ function createNetns(owned: Owned, name: string): Netns {
   const fd = openSync(path, 'r');
   owned.spaces.set(name, fd);
   const exec = (command: string): string => run('nsenter', [`--net=${path}`, 'sh', '-c', command]);
-  // A link-local address that still looks for duplicates holds IPv6 back for two seconds.
-  exec('sysctl -qw net.ipv6.conf.default.dad_transmits=0 net.ipv6.conf.all.dad_transmits=0');
+  // A link-local address that still looks for duplicates holds IPv6 back for a second or two.
+  exec('sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.dad_transmits=0');
   ip(name, ['link set lo up']);
   return {
     name,
