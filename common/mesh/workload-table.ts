@@ -1,0 +1,285 @@
+/**
+ * All workloads of a view as columns: 150 bytes or so a workload, where an object takes 1,500.
+ *
+ * A row has its uid, its addresses, its health, and two references: its place (node, locality), and
+ * its shape, which is all that the replicas of a deployment have in common. Shapes know their rows
+ * and the services that they back, so the endpoints of a service are the rows of a few shapes.
+ * Whenever anything of a row changes, the generations of the services behind it rise.
+ */
+import { formatAddress } from '../address.ts';
+import { AddressTable } from './address-table.ts';
+import { HEALTHS } from './packed-form.ts';
+import type { Place, ShapeFields } from './packed-form.ts';
+import { Pool } from './pool.ts';
+import type { Pooled } from './pool.ts';
+import { UidTable } from './uid-table.ts';
+import { packedAddressLength, unpackAddress } from './unpack.ts';
+import type { PackedUpdate, PackedWorkload } from './unpack.ts';
+import type { Health, Workload } from './workload.ts';
+
+const NONE = -1;
+/** Objects that are kept for the next question about the same row. */
+const MATERIALISED_MAX = 1024;
+
+export interface Shape extends ShapeFields, Pooled {
+  /** The first `count` are the rows that have this shape. */
+  rows: Int32Array;
+  readonly backings: readonly Backing[];
+}
+
+/** What stands behind one service. */
+export interface Backing {
+  readonly service: string;
+  readonly shapes: Set<Shape>;
+  /** Rises whenever an endpoint comes, goes or changes. */
+  generation: number;
+}
+
+interface PooledPlace extends Place, Pooled {}
+
+export class WorkloadTable {
+  readonly #uids: UidTable;
+  readonly #addresses: AddressTable;
+  #shapeOf = new Uint32Array(0);
+  #placeOf = new Uint32Array(0);
+  #healthOf = new Uint8Array(0);
+  #firstAddress = new Int32Array(0);
+  /** Where the row stands among the rows of its shape. */
+  #slotOf = new Uint32Array(0);
+  readonly #shapes = new Pool<Shape>();
+  readonly #places = new Pool<PooledPlace>();
+  readonly #backings = new Map<string, Backing>();
+  readonly #materialised = new Map<number, Workload>();
+
+  constructor(expected = 0) {
+    this.#uids = new UidTable(expected);
+    this.#addresses = new AddressTable(expected);
+    this.#resize(Math.ceil(expected * 1.1));
+  }
+
+  get size(): number {
+    return this.#uids.size;
+  }
+
+  /** Memory of the columns, without what shapes and places share. */
+  get bytes(): number {
+    let sum = this.#uids.bytes + this.#addresses.bytes + this.#slotOf.byteLength;
+    for (const column of [this.#shapeOf, this.#placeOf, this.#healthOf, this.#firstAddress]) {
+      sum += column.byteLength;
+    }
+    for (const { rows } of this.#shapes) sum += rows.byteLength;
+    return sum;
+  }
+
+  /** Adds and replaces the workloads of a checked update. */
+  upsert(update: PackedUpdate): void {
+    const shapes = update.shapes.map((fields) => this.#internShape(fields));
+    const places = update.places.map((place) => this.#internPlace(place));
+    update.eachWorkload((packed) => {
+      const [shape, place] = [shapes[packed.shape], places[packed.place]];
+      if (shape !== undefined && place !== undefined) {
+        this.#put(update.bytes, packed, { shape, place });
+      }
+    });
+    this.#sweep();
+  }
+
+  remove(uids: readonly string[]): void {
+    for (const uid of uids) {
+      const row = this.#uids.find(uid);
+      if (row === NONE) continue;
+      this.#clear(row);
+      this.#uids.remove(row);
+    }
+    this.#sweep();
+  }
+
+  find(uid: string): number | undefined {
+    const row = this.#uids.find(uid);
+    return row === NONE ? undefined : row;
+  }
+
+  /** Lists the rows that are looked up by this address of 16 bytes; host-network ones are not. */
+  rowsAt(address: Uint8Array): readonly number[] {
+    return this.#addresses.rowsAt(address);
+  }
+
+  *rows(): Generator<number> {
+    for (let row = 0; row < this.#uids.limit; row += 1) if (this.#uids.has(row)) yield row;
+  }
+
+  backing(service: string): Backing | undefined {
+    return this.#backings.get(service);
+  }
+
+  uid(row: number): string {
+    return this.#uids.uid(row);
+  }
+
+  shape(row: number): Shape {
+    return this.#shapes.at(this.#shapeOf[row] ?? NONE);
+  }
+
+  place(row: number): Place {
+    return this.#places.at(this.#placeOf[row] ?? NONE);
+  }
+
+  health(row: number): Health {
+    return HEALTHS[this.#healthOf[row] ?? NONE] ?? 'terminating';
+  }
+
+  /** Returns a row as an object, the same one until the row changes or long goes unasked for. */
+  workload(row: number): Workload {
+    const ready = this.#materialised.get(row);
+    if (ready !== undefined) return ready;
+    const workload = this.#materialise(row);
+    if (this.#materialised.size >= MATERIALISED_MAX) {
+      const [oldest] = this.#materialised.keys();
+      if (oldest !== undefined) this.#materialised.delete(oldest);
+    }
+    this.#materialised.set(row, workload);
+    return workload;
+  }
+
+  #materialise(row: number): Workload {
+    const uid = this.#uids.uid(row);
+    const name = this.#uids.name(row, uid);
+    const shape = this.shape(row);
+    const { node, cluster, locality } = this.place(row);
+    const addresses = this.#addresses.chain(this.#firstAddress[row] ?? NONE);
+    return {
+      uid,
+      name,
+      namespace: shape.namespace,
+      serviceAccount: shape.serviceAccount,
+      trustDomain: shape.trustDomain,
+      addresses: addresses.map((bytes) => formatAddress(bytes)),
+      hostname: shape.hostname,
+      node,
+      cluster,
+      tunnel: shape.tunnel,
+      hostNetwork: shape.hostNetwork,
+      canonicalName: shape.canonicalName ?? name,
+      canonicalRevision: shape.canonicalRevision,
+      workloadName: shape.workloadName ?? name,
+      workloadType: shape.workloadType,
+      locality,
+      weight: shape.weight,
+      health: this.health(row),
+      memberships: shape.memberships,
+      policies: shape.policies,
+    };
+  }
+
+  #put(
+    bytes: Uint8Array,
+    packed: Readonly<PackedWorkload>,
+    { shape, place }: { shape: Shape; place: PooledPlace },
+  ): void {
+    const row = this.#rowFor(bytes, packed);
+    if (row >= this.#shapeOf.length) this.#resize(Math.ceil((row + 64) * 1.25));
+    this.#shapeOf[row] = shape.id;
+    this.#placeOf[row] = place.id;
+    place.count += 1;
+    this.#healthOf[row] = packed.health;
+    this.#firstAddress[row] = this.#addAddresses(bytes, packed, row, !shape.hostNetwork);
+    if (shape.count === shape.rows.length) {
+      const rows = new Int32Array(Math.ceil(shape.count * 1.25) + 4);
+      rows.set(shape.rows);
+      shape.rows = rows;
+    }
+    shape.rows[shape.count] = row;
+    this.#slotOf[row] = shape.count;
+    shape.count += 1;
+    for (const backing of shape.backings) backing.generation += 1;
+  }
+
+  /** Returns an empty row for a packed workload: its own, if it has been here before. */
+  #rowFor(bytes: Uint8Array, packed: Readonly<PackedWorkload>): number {
+    const uid = { at: packed.uidAt, length: packed.uidLength };
+    const name = { at: packed.nameAt, length: packed.nameLength };
+    const old = this.#uids.findBytes(bytes, uid.at, uid.length);
+    if (old === NONE) return this.#uids.add(bytes, uid, name);
+    this.#clear(old);
+    if (name.length === 0 && this.#uids.impliesName(old)) return old;
+    this.#uids.remove(old);
+    return this.#uids.add(bytes, uid, name);
+  }
+
+  #addAddresses(
+    bytes: Uint8Array,
+    packed: Readonly<PackedWorkload>,
+    row: number,
+    indexed: boolean,
+  ): number {
+    const starts: number[] = [];
+    for (let i = 0, at = packed.addressesAt; i < packed.addresses; i += 1) {
+      starts.push(at);
+      at += packedAddressLength(bytes, at);
+    }
+    return starts.reduceRight(
+      (rest, at) => this.#addresses.add(unpackAddress(bytes, at), row, rest, indexed),
+      NONE,
+    );
+  }
+
+  /** Takes a row out of everything but the table of uids. */
+  #clear(row: number): void {
+    this.#materialised.delete(row);
+    this.#addresses.remove(this.#firstAddress[row] ?? NONE);
+    this.#places.release(this.#places.at(this.#placeOf[row] ?? NONE));
+    const shape = this.shape(row);
+    const slot = this.#slotOf[row] ?? 0;
+    const last = shape.rows[shape.count - 1] ?? 0;
+    shape.rows[slot] = last;
+    this.#slotOf[last] = slot;
+    this.#shapes.release(shape);
+    for (const backing of shape.backings) backing.generation += 1;
+  }
+
+  #internShape(fields: ShapeFields): Shape {
+    return this.#shapes.intern(JSON.stringify(Object.values(fields)), (id, key) => {
+      const backings = fields.memberships.map(({ service }) => this.#backingOf(service));
+      const shape: Shape = { ...fields, id, key, count: 0, rows: new Int32Array(0), backings };
+      for (const backing of backings) backing.shapes.add(shape);
+      return shape;
+    });
+  }
+
+  #internPlace(fields: Place): PooledPlace {
+    const { node, cluster, locality } = fields;
+    const named = JSON.stringify([node, cluster, Object.values(locality)]);
+    return this.#places.intern(named, (id, key) => ({ ...fields, id, key, count: 0 }));
+  }
+
+  #backingOf(service: string): Backing {
+    const old = this.#backings.get(service);
+    if (old !== undefined) return old;
+    const backing: Backing = { service, shapes: new Set(), generation: 0 };
+    this.#backings.set(service, backing);
+    return backing;
+  }
+
+  #sweep(): void {
+    this.#places.sweep();
+    this.#shapes.sweep((shape) => {
+      for (const backing of shape.backings) {
+        backing.shapes.delete(shape);
+        if (backing.shapes.size === 0) this.#backings.delete(backing.service);
+      }
+    });
+  }
+
+  #resize(capacity: number): void {
+    this.#shapeOf = grown(this.#shapeOf, new Uint32Array(capacity));
+    this.#placeOf = grown(this.#placeOf, new Uint32Array(capacity));
+    this.#healthOf = grown(this.#healthOf, new Uint8Array(capacity));
+    this.#firstAddress = grown(this.#firstAddress, new Int32Array(capacity));
+    this.#slotOf = grown(this.#slotOf, new Uint32Array(capacity));
+  }
+}
+
+function grown<T extends { set(from: T): void }>(old: T, array: T): T {
+  array.set(old);
+  return array;
+}
