@@ -114,9 +114,7 @@ export function recvFrom(
 /** Sends the first `length` bytes of the slab as one datagram. */
 export function sendTo(fd: number, slab: Slab, length: number, to: Endpoint): number {
   const nameBytes = writeEndpoint(name.bytes, socketDomain(fd), to.address, to.port);
-  return orErrno(
-    libc.sendto(fd, slab.address, length, MSG_NOSIGNAL, name.address, nameBytes),
-  );
+  return orErrno(libc.sendto(fd, slab.address, length, MSG_NOSIGNAL, name.address, nameBytes));
 }
 
 /** Sends a FIN; reading goes on. */

@@ -3,7 +3,13 @@
  *
  * Everything here is for the main thread and for tests, where a call may allocate.
  */
-import { AF_NETLINK, AF_PACKET, NETLINK_ADD_MEMBERSHIP, SOCK_RAW, SOL_NETLINK } from './constants.ts';
+import {
+  AF_NETLINK,
+  AF_PACKET,
+  NETLINK_ADD_MEMBERSHIP,
+  SOCK_RAW,
+  SOL_NETLINK,
+} from './constants.ts';
 import { closeFd, recv, send, socketOf } from './libc.ts';
 import { declare, declareBlocking, orErrno } from './native.ts';
 import { interfaceIndex } from './netns.ts';

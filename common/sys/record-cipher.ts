@@ -49,7 +49,14 @@ export class RecordCipher {
     const cipher = key.length === 16 ? evp.EVP_aes_128_gcm() : evp.EVP_aes_256_gcm();
     key.copy(keyCopy.bytes);
     const encrypt = direction === 'seal' ? 1 : 0;
-    const made = evp.EVP_CipherInit_ex(this.#context, cipher, 0, keyCopy.address, nonce.address, encrypt);
+    const made = evp.EVP_CipherInit_ex(
+      this.#context,
+      cipher,
+      0,
+      keyCopy.address,
+      nonce.address,
+      encrypt,
+    );
     keyCopy.bytes.fill(0);
     if (made !== 1) throw new RangeError(`Cannot use an AES key of ${key.length} bytes`);
   }
@@ -63,7 +70,13 @@ export class RecordCipher {
     const head = to.address + headAt;
     this.#begin();
     evp.EVP_CipherUpdate(context, 0, written.address, head, RECORD_HEAD_BYTES);
-    evp.EVP_CipherUpdate(context, head + RECORD_HEAD_BYTES, written.address, from.address + at, length);
+    evp.EVP_CipherUpdate(
+      context,
+      head + RECORD_HEAD_BYTES,
+      written.address,
+      from.address + at,
+      length,
+    );
     const tag = head + RECORD_HEAD_BYTES + length;
     evp.EVP_CipherFinal_ex(context, tag, written.address);
     evp.EVP_CIPHER_CTX_ctrl(context, CTRL_GET_TAG, TAG_BYTES, tag);

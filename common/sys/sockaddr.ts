@@ -22,7 +22,10 @@ const MAPPED_AT = 12;
 export function writeEndpoint(to: Buffer, family: number, address: string, port: number): number {
   const ip = parseAddress(address);
   if (ip === undefined) {
-    throw new MeshError('ADDRESS_INVALID', `Cannot use the address "${address}": not an IP address`);
+    throw new MeshError(
+      'ADDRESS_INVALID',
+      `Cannot use the address "${address}": not an IP address`,
+    );
   }
   to.fill(0, 0, 28);
   to.writeUInt16LE(family, 0);

@@ -54,6 +54,22 @@ export function getOptionBytes(fd: number, level: number, option: number): Buffe
   return Buffer.from(scratch.bytes.subarray(0, valueLength.bytes.readInt32LE(0)));
 }
 
+/**
+ * Reads an option whose question stands in the slab (the name of an iptables table, for instance)
+ * into that slab; returns how many bytes the answer has.
+ */
+export function askOption(
+  fd: number,
+  level: number,
+  option: number,
+  question: { readonly slab: Slab; readonly length: number },
+): number {
+  valueLength.bytes.writeInt32LE(question.length);
+  const { address } = question.slab;
+  const result = getsockopt(fd, level, option, address, valueLength.address);
+  return result < 0 ? orErrno(result) : valueLength.bytes.readInt32LE(0);
+}
+
 /** Sends what is written at once: without it a small answer waits for the peer's delayed ACK. */
 export function setNoDelay(fd: number): number {
   return orErrno(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, one.address, 4));

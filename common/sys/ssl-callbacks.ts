@@ -61,7 +61,11 @@ export function keyLogCallback(): bigint {
 function onLine(address: number): void {
   const length = strnlen(address, MAX_LINE);
   memcpy(line.address, address, length);
-  const from = startsWith(CLIENT_LABEL) ? 'client' : startsWith(SERVER_LABEL) ? 'server' : undefined;
+  const from = startsWith(CLIENT_LABEL)
+    ? 'client'
+    : startsWith(SERVER_LABEL)
+      ? 'server'
+      : undefined;
   if (from !== undefined && length < MAX_LINE) {
     const at = line.bytes.lastIndexOf(0x20, length - 1) + 1;
     current?.onSecret(from, hexAt(at, length));
