@@ -76,8 +76,18 @@ export const TOTALS = [
 export type Total = (typeof TOTALS)[number];
 export type Totals = Readonly<Record<Total, number>>;
 
+/** Those that fall as well as rise. */
+const GAUGES: readonly Total[] = [
+  'inboundOpen',
+  'outboundOpen',
+  'tunnelsOpen',
+  'serverTunnelsOpen',
+];
+
 const INDEX = new Map<string, number>(TOTALS.map((name, index) => [name, index]));
 const TOTALS_WIDTH = 64;
+/** The one cell that main writes. */
+const TAKEN = TOTALS_WIDTH - 1;
 
 /** Makes the shared memory of one worker. */
 export function newCounterMemory(): SharedArrayBuffer {
@@ -125,12 +135,17 @@ export class FlowTable {
   }
 
   count(total: Total, change = 1): void {
-    const at = INDEX.get(total) ?? TOTALS_WIDTH - 1;
+    const at = INDEX.get(total) ?? TAKEN - 1;
     this.#cells[at] = (this.#cells[at] ?? 0) + change;
   }
 
   set(total: Total, value: number): void {
-    this.#cells[INDEX.get(total) ?? TOTALS_WIDTH - 1] = value;
+    this.#cells[INDEX.get(total) ?? TAKEN - 1] = value;
+  }
+
+  /** How many records main says it has taken. */
+  recordsTaken(): number {
+    return this.#cells[TAKEN] ?? 0;
   }
 
   #add(row: number, column: number, change: number): void {
@@ -153,11 +168,21 @@ export class FlowReader {
     this.#labels[row] = labels;
   }
 
+  /** Tells the worker that main has taken so many more records. */
+  tookRecords(count: number): void {
+    this.#cells[TAKEN] = (this.#cells[TAKEN] ?? 0) + count;
+  }
+
   totals(): Totals {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made from the list of names
     return Object.fromEntries(
       TOTALS.map((name, index) => [name, this.#cells[index] ?? 0]),
     ) as Totals;
+  }
+
+  /** The worker is gone, and with it all that it had open. */
+  endGauges(): void {
+    for (const name of GAUGES) this.#cells[INDEX.get(name) ?? TAKEN - 1] = 0;
   }
 
   rows(): FlowRow[] {
@@ -177,6 +202,14 @@ export class FlowReader {
       };
     });
   }
+}
+
+/** Adds up the totals of several workers. */
+export function sumTotals(all: readonly Totals[]): Totals {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made from the list of names
+  return Object.fromEntries(
+    TOTALS.map((name) => [name, all.reduce((sum, totals) => sum + totals[name], 0)]),
+  ) as Totals;
 }
 
 /** The reporter that stands for a direction. */

@@ -1,0 +1,262 @@
+/**
+ * The data workers as the agent sees them: give them the world, pods and certificates; take records.
+ *
+ * A connection stays with the worker that accepted it. Each pod has, per worker, one listener of
+ * every kind with SO_REUSEPORT, all of them held open here: when a worker dies, its connections are
+ * cut, a new one takes its listeners with what is queued in them, and nothing else is disturbed.
+ */
+import { closeSync } from 'node:fs';
+import type { Identity } from '#common/identity.ts';
+import type { Logger } from '#common/log.ts';
+import type { FlowReader, FlowRow, Totals } from './flow-table.ts';
+import { sumTotals } from './flow-table.ts';
+import type {
+  Credentials,
+  FromWorker,
+  Listener,
+  PodPlan,
+  ProbeArrival,
+  ProbeToken,
+  ToWorker,
+} from './messages.ts';
+import { closeOrphans } from './orphans.ts';
+import type { ConnectionInfo, ConnectionRecord } from './record.ts';
+import { openListeners, servicesOf } from './sockets.ts';
+import { WorkerHost } from './worker-host.ts';
+
+export interface DataPlaneOptions {
+  readonly workers: number;
+  readonly log: Logger;
+  /** Connections that have ended, in batches. */
+  readonly onClosed: (records: readonly ConnectionRecord[]) => void;
+  readonly onProbe: (arrival: ProbeArrival) => void;
+  /** A worker died; it has been replaced already. */
+  readonly onFailure: (worker: number, cause: unknown) => void;
+  /** The whole world, packed, for a worker that starts later than the others. */
+  readonly snapshot: () => Uint8Array | undefined;
+}
+
+export interface DataPod extends PodPlan {
+  /** Listeners of a predecessor, as `listeners()` gave them there. */
+  readonly listeners?: readonly Listener[];
+}
+
+export interface PodListeners {
+  readonly podUid: string;
+  readonly listeners: readonly Listener[];
+}
+
+interface Place {
+  plan: PodPlan;
+  /** By worker number. */
+  readonly shares: Listener[][];
+}
+
+/** Workers that died are remembered for their counters, but not without end. */
+const MOST_RETIRED = 16;
+const RESTART_PAUSE_MS = 1_000;
+
+export class DataPlane {
+  readonly #options: DataPlaneOptions;
+  readonly #hosts: WorkerHost[] = [];
+  readonly #places = new Map<string, Place>();
+  /** Pods that are being removed: their listeners are open still. */
+  readonly #leaving = new Set<Place>();
+  readonly #credentials = new Map<Identity, Credentials>();
+  readonly #retired: FlowReader[] = [];
+  #isStopping = false;
+  #lastDeath = 0;
+
+  constructor(options: DataPlaneOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    for (let n = 0; n < this.#options.workers; n += 1) this.#hosts.push(this.#newHost(n));
+  }
+
+  /** Applies a packed update in every worker. */
+  applyUpdate(packed: Uint8Array): void {
+    // Shared memory: one copy for all workers, however many they are.
+    const shared = new Uint8Array(new SharedArrayBuffer(packed.length));
+    shared.set(packed);
+    this.#post({ kind: 'update', packed: shared });
+  }
+
+  setCredentials(identity: Identity, credentials: Credentials): void {
+    this.#credentials.set(identity, credentials);
+    this.#post({ kind: 'credentials', identity, credentials });
+  }
+
+  removeCredentials(identity: Identity): void {
+    this.#credentials.delete(identity);
+    this.#post({ kind: 'forget credentials', identity });
+  }
+
+  /** Begins to serve a pod, or changes what is known of it; throws when it cannot be listened in. */
+  addPod({ listeners = [], ...plan }: DataPod): void {
+    const place = this.#places.get(plan.podUid) ?? { plan, shares: [] };
+    place.plan = plan;
+    const wanted = servicesOf(plan.options.dns !== undefined);
+    const inherited = listeners.filter(({ service }) => wanted.includes(service));
+    this.#places.set(plan.podUid, place);
+    for (const [n, host] of this.#hosts.entries()) {
+      const share = (place.shares[n] ??= []);
+      const had = new Set(share.map(({ service }) => service));
+      const given = inherited.filter((_, i) => i % this.#hosts.length === n);
+      const services = new Set(given.map(({ service }) => service));
+      const missing = wanted.filter((s) => !had.has(s) && !services.has(s));
+      try {
+        given.push(...(missing.length > 0 ? openListeners(plan.netns, missing) : []));
+      } catch (error) {
+        if (share.length === 0) this.#forget(plan.podUid);
+        throw error;
+      }
+      share.push(...given);
+      host.post({ kind: 'pod', pod: plan, listeners: given });
+    }
+  }
+
+  /** Takes nothing new for a pod, lets its connections end for `drainMs`, then cuts them. */
+  async removePod(podUid: string, drainMs: number): Promise<void> {
+    const place = this.#places.get(podUid);
+    if (place === undefined) return;
+    await this.#remove(podUid, place, drainMs);
+  }
+
+  /** All listeners, for a successor; they stay open here. */
+  listeners(): PodListeners[] {
+    return Array.from(this.#places, ([podUid, { shares }]) => ({
+      podUid,
+      listeners: shares.flat(),
+    }));
+  }
+
+  /**
+   * Stops accepting, for good: a successor does now. The listeners close here without harm to what
+   * is queued in them, since the successor holds them as well.
+   */
+  async releaseListeners(): Promise<void> {
+    await this.#askAll((host) => host.ask({ kind: 'stop accepting' }));
+    for (const place of this.#places.values()) closeAll(place);
+  }
+
+  /** Resolves when every worker knows the token, so that the probe may begin. */
+  async expectProbe(token: ProbeToken): Promise<void> {
+    await this.#askAll((host) => host.ask({ kind: 'expect probe', token }));
+  }
+
+  forgetProbe(token: ProbeToken): void {
+    this.#post({ kind: 'forget probe', token });
+  }
+
+  /** Connections that live now. */
+  async connections(): Promise<ConnectionInfo[]> {
+    const replies = await this.#askAll((host) => host.ask({ kind: 'connections' }));
+    return replies.flatMap((reply) => (reply.kind === 'connections' ? reply.connections : []));
+  }
+
+  flows(): FlowRow[] {
+    return this.#readers().flatMap((reader) => reader.rows());
+  }
+
+  totals(): Totals {
+    const live = this.#hosts.map((host) => host.flows.totals());
+    const all = [...live, ...this.#retired.map((reader) => reader.totals())];
+    // Of the versions only that of the worker furthest behind says something.
+    return { ...sumTotals(all), version: Math.min(...live.map(({ version }) => version)) };
+  }
+
+  /** Stops accepting and resolves when every connection has ended, or been cut after `drainMs`. */
+  async drain(drainMs: number): Promise<void> {
+    await this.#askAll((host) => host.ask({ kind: 'drain', drainMs }));
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await Promise.all(this.#hosts.map(async (host) => host.stop()));
+    for (const place of this.#places.values()) closeAll(place);
+    this.#places.clear();
+  }
+
+  #newHost(number: number): WorkerHost {
+    return new WorkerHost(number, {
+      onMessage: (message) => this.#take(message),
+      onDeath: (host, cause) => this.#replace(host, cause),
+    });
+  }
+
+  #take(message: FromWorker): void {
+    if (message.kind === 'records') this.#options.onClosed(message.records);
+    else if (message.kind === 'probe') this.#options.onProbe(message.arrival);
+    else if (message.kind === 'log')
+      this.#options.log[message.level](message.message, message.fields);
+  }
+
+  #replace(dead: WorkerHost, cause: unknown): void {
+    const n = dead.number;
+    const keep = new Set<number>();
+    for (const { shares } of [...this.#places.values(), ...this.#leaving]) {
+      for (const { fd } of shares[n] ?? []) keep.add(fd);
+    }
+    const cut = closeOrphans(dead.event, keep);
+    dead.flows.endGauges();
+    this.#retired.push(dead.flows);
+    if (this.#retired.length > MOST_RETIRED) this.#retired.shift();
+    this.#options.log.error('data worker died', { worker: n, cut, error: cause });
+    if (this.#isStopping) return;
+    const sinceLast = performance.now() - this.#lastDeath;
+    this.#lastDeath = performance.now();
+    // A worker that dies again at once must not keep the machine busy with dying.
+    if (sinceLast < RESTART_PAUSE_MS) setTimeout(() => this.#revive(n, cause), RESTART_PAUSE_MS);
+    else this.#revive(n, cause);
+  }
+
+  #revive(n: number, cause: unknown): void {
+    if (this.#isStopping) return;
+    const host = this.#newHost(n);
+    this.#hosts[n] = host;
+    const packed = this.#options.snapshot();
+    if (packed !== undefined) host.post({ kind: 'update', packed });
+    for (const [identity, credentials] of this.#credentials) {
+      host.post({ kind: 'credentials', identity, credentials });
+    }
+    for (const { plan, shares } of this.#places.values()) {
+      host.post({ kind: 'pod', pod: plan, listeners: shares[n] ?? [] });
+    }
+    this.#options.onFailure(n, cause);
+  }
+
+  #readers(): FlowReader[] {
+    return [...this.#retired, ...this.#hosts.map((host) => host.flows)];
+  }
+
+  #post(message: ToWorker): void {
+    for (const host of this.#hosts) host.post(message);
+  }
+
+  /** A worker that dies while it is asked has nothing left to answer for. */
+  async #askAll<T>(ask: (host: WorkerHost) => Promise<T>): Promise<T[]> {
+    const replies = await Promise.allSettled(
+      this.#hosts.filter((host) => host.isRunning).map((host) => ask(host)),
+    );
+    return replies.filter((reply) => reply.status === 'fulfilled').map((reply) => reply.value);
+  }
+
+  #forget(podUid: string): void {
+    const place = this.#places.get(podUid);
+    if (place !== undefined) void this.#remove(podUid, place, 0);
+  }
+
+  async #remove(podUid: string, place: Place, drainMs: number): Promise<void> {
+    this.#places.delete(podUid);
+    this.#leaving.add(place);
+    await this.#askAll((host) => host.ask({ kind: 'remove pod', podUid, drainMs }));
+    this.#leaving.delete(place);
+    closeAll(place);
+  }
+}
+
+function closeAll({ shares }: Place): void {
+  for (const share of shares) for (const { fd } of share.splice(0)) closeSync(fd);
+}

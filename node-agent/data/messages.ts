@@ -1,0 +1,107 @@
+/**
+ * What main and a data worker say to each other: plain data, structured-cloned, nothing else.
+ *
+ * Main posts and then raises the worker's eventfd; a worker posts whenever it likes. Descriptors are
+ * numbers: threads of a process share one table. A request that carries `ask` is answered once.
+ */
+import type { Level } from '#common/log.ts';
+import type { Identity } from '#common/identity.ts';
+import type { FlowLabels } from './flow-table.ts';
+import type { ConnectionInfo, ConnectionRecord, Direction } from './record.ts';
+
+export interface Credentials {
+  /** Leaf first, then intermediates. */
+  readonly chainPem: string;
+  readonly keyPem: string;
+  readonly rootsPem: readonly string[];
+}
+
+export type Service = 'outbound' | 'inbound' | 'tunnel' | 'dns-tcp' | 'dns-udp';
+
+export interface Listener {
+  readonly service: Service;
+  readonly fd: number;
+}
+
+export interface DnsOptions {
+  /** Where questions go that the mesh does not answer; IP addresses. */
+  readonly resolvers: readonly { readonly address: string; readonly port: number }[];
+  /** `cluster.local` as a rule. */
+  readonly clusterDomain: string;
+}
+
+export interface PodOptions {
+  /** Absent: this pod's DNS is not captured. */
+  readonly dns?: DnsOptions;
+  /** False where a CNI cannot carry foreign source addresses inside a pod (hbone.md 2.5). */
+  readonly keepSourceAddress?: boolean;
+}
+
+/** A pod as a worker knows it. */
+export interface PodPlan {
+  readonly podUid: string;
+  /** Uid of its workload. */
+  readonly uid: string;
+  readonly identity: Identity;
+  readonly addresses: readonly string[];
+  /** Its network namespace. */
+  readonly netns: number;
+  readonly options: PodOptions;
+}
+
+/** A connection that the proof is about to make; it is reported, never relayed. */
+export interface ProbeToken {
+  readonly podUid: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface ProbeArrival extends ProbeToken {
+  readonly direction: Direction;
+  /** Port from which it came. */
+  readonly sourcePort: number;
+}
+
+export type ToWorker =
+  | { readonly kind: 'update'; readonly packed: Uint8Array }
+  | { readonly kind: 'credentials'; readonly identity: Identity; readonly credentials: Credentials }
+  | { readonly kind: 'forget credentials'; readonly identity: Identity }
+  | { readonly kind: 'pod'; readonly pod: PodPlan; readonly listeners: readonly Listener[] }
+  | {
+      readonly kind: 'remove pod';
+      readonly ask: number;
+      readonly podUid: string;
+      readonly drainMs: number;
+    }
+  | { readonly kind: 'expect probe'; readonly ask: number; readonly token: ProbeToken }
+  | { readonly kind: 'forget probe'; readonly token: ProbeToken }
+  | { readonly kind: 'connections'; readonly ask: number }
+  | { readonly kind: 'stop accepting'; readonly ask: number }
+  | { readonly kind: 'drain'; readonly ask: number; readonly drainMs: number }
+  | { readonly kind: 'stop' };
+
+export type FromWorker =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'records'; readonly records: readonly ConnectionRecord[] }
+  | { readonly kind: 'labels'; readonly row: number; readonly labels: FlowLabels }
+  | { readonly kind: 'probe'; readonly arrival: ProbeArrival }
+  | { readonly kind: 'done'; readonly ask: number }
+  | {
+      readonly kind: 'connections';
+      readonly ask: number;
+      readonly connections: readonly ConnectionInfo[];
+    }
+  | {
+      readonly kind: 'log';
+      readonly level: Level;
+      readonly message: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    };
+
+/** What a worker is born with. */
+export interface WorkerStart {
+  readonly worker: number;
+  /** Raised by main after each message. */
+  readonly event: number;
+  readonly counters: SharedArrayBuffer;
+}
