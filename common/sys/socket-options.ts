@@ -24,6 +24,7 @@ import {
 } from './constants.ts';
 import { declare, orErrno } from './native.ts';
 import { newSlab } from './slab.ts';
+import type { Slab } from './slab.ts';
 import type { Endpoint } from './sockaddr.ts';
 
 const setsockopt = declare('setsockopt', 'int', ['int', 'int', 'int', 'uintptr_t', 'uint']);
