@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { once } from 'node:events';
-import { mkdtempSync, statSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { test, type Test } from 'tap';
 import { AdminServer, json, text } from '../../common/admin.ts';
@@ -19,7 +19,8 @@ async function freePort(): Promise<number> {
 }
 
 async function setUp(t: Test) {
-  const path = `${mkdtempSync('/tmp/plumb-admin-')}/a.sock`;
+  const directory = mkdtempSync('/tmp/plumb-admin-');
+  const path = `${directory}/a.sock`;
   const port = await freePort();
   const server = new AdminServer({
     name: 'admin',
@@ -43,7 +44,10 @@ async function setUp(t: Test) {
     ],
   });
   await server.start();
-  t.after(async () => server.stop());
+  t.after(async () => {
+    await server.stop();
+    rmSync(directory, { recursive: true });
+  });
   const ask = async (options: {
     path: string;
     method?: string;

@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { test, type Test } from 'tap';
@@ -16,7 +16,9 @@ function setUp(t: Test) {
     level: 'info',
     sink: { write: (l) => lines.push(l) > 0 },
   });
-  const path = `${mkdtempSync('/tmp/plumb-handover-')}/h.sock`;
+  // A short path: the name of a socket has 108 bytes at most.
+  const directory = mkdtempSync('/tmp/plumb-handover-');
+  const path = `${directory}/h.sock`;
   const fd = socket(4);
   bind(fd, '127.0.0.1', 0);
   listen(fd);
@@ -31,6 +33,7 @@ function setUp(t: Test) {
   t.after(async () => {
     await server.stop();
     closeFd(fd);
+    rmSync(directory, { recursive: true });
   });
   return { path, server, fd, port: localOf(fd)?.port ?? 0, taken: taken.promise, lines };
 }
