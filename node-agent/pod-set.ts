@@ -1,0 +1,188 @@
+/**
+ * The pods of this node, each brought to what the mesh wants of it and kept there.
+ *
+ * Only what is wanted now counts, not what happened: a pod that is enrolled, changed and removed in
+ * one moment is simply removed. Work on one pod never overlaps; pods do not wait for each other. A
+ * step that fails is tried again with back-off until it succeeds or is no longer wanted.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { backoffMs } from '#common/backoff.ts';
+import type { Logger } from '#common/log.ts';
+import type { LocalPod } from '#common/mesh/workload.ts';
+
+/** One pod's way in and out; each may be called again after it failed. */
+export interface PodSteps {
+  /** Finds its namespace, listens in it, captures it. */
+  readonly join: (pod: LocalPod, signal: AbortSignal) => Promise<void>;
+  /** Takes over other options or addresses of a pod that has joined. */
+  readonly change: (pod: LocalPod) => Promise<void>;
+  /** Lets it go; `gone` when the pod itself is no more. */
+  readonly leave: (pod: LocalPod, gone: boolean) => Promise<void>;
+}
+
+export interface PodState {
+  readonly podUid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly enrolled: boolean;
+  readonly exemption: string;
+  readonly joined: boolean;
+  /** What the last attempt failed with; '' when it did not. */
+  readonly problem: string;
+}
+
+interface Entry {
+  pod: LocalPod;
+  wanted: boolean;
+  /** No longer among the pods of this node. */
+  gone: boolean;
+  /** As which a join was last begun: even one that failed may have to be undone. */
+  begun: LocalPod | undefined;
+  /** As which it has joined. */
+  joined: LocalPod | undefined;
+  problem: string;
+  running: Promise<void> | undefined;
+  changed: AbortController;
+}
+
+const BACKOFF = { firstMs: 250, longestMs: 15_000 };
+
+export class PodSet {
+  readonly #entries = new Map<string, Entry>();
+  readonly #steps: PodSteps;
+  readonly #log: Logger;
+  #isStopped = false;
+
+  constructor(steps: PodSteps, log: Logger) {
+    this.#steps = steps;
+    this.#log = log;
+  }
+
+  /** Says which pods there are now, and how they should be; the rest happens by itself. */
+  apply(pods: Iterable<LocalPod>): void {
+    const seen = new Set<string>();
+    for (const pod of pods) {
+      seen.add(pod.podUid);
+      this.#want(pod);
+    }
+    for (const [podUid, entry] of this.#entries) {
+      if (seen.has(podUid) || entry.gone) continue;
+      entry.gone = true;
+      entry.wanted = false;
+      this.#kick(podUid, entry);
+    }
+  }
+
+  /** Resolves when nothing is under way; what fails again and again never is. */
+  async settled(): Promise<void> {
+    for (;;) {
+      const running = Array.from(this.#entries.values(), (entry) => entry.running).filter(
+        (one) => one !== undefined,
+      );
+      if (running.length === 0) return;
+      await Promise.all(running);
+    }
+  }
+
+  states(): PodState[] {
+    return Array.from(this.#entries.values(), ({ pod, wanted, joined, problem }) => ({
+      podUid: pod.podUid,
+      namespace: pod.namespace,
+      name: pod.name,
+      enrolled: wanted,
+      exemption: pod.exemption,
+      joined: joined !== undefined,
+      problem,
+    }));
+  }
+
+  /** Starts nothing new; pods stay as they are, captured, for a successor or failing closed. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const entry of this.#entries.values()) entry.changed.abort();
+  }
+
+  #want(pod: LocalPod): void {
+    const entry = this.#entries.get(pod.podUid);
+    if (entry === undefined) {
+      const made: Entry = {
+        pod,
+        wanted: pod.enrolled,
+        gone: false,
+        begun: undefined,
+        joined: undefined,
+        problem: '',
+        running: undefined,
+        changed: new AbortController(),
+      };
+      this.#entries.set(pod.podUid, made);
+      if (pod.enrolled) this.#kick(pod.podUid, made);
+      return;
+    }
+    if (!entry.gone && sameWish(entry.pod, pod)) return;
+    entry.pod = pod;
+    entry.wanted = pod.enrolled;
+    entry.gone = false;
+    this.#kick(pod.podUid, entry);
+  }
+
+  #kick(podUid: string, entry: Entry): void {
+    entry.changed.abort();
+    entry.changed = new AbortController();
+    entry.running ??= this.#run(podUid, entry).finally(() => (entry.running = undefined));
+  }
+
+  async #run(podUid: string, entry: Entry): Promise<void> {
+    let failures = 0;
+    while (!this.#isStopped && !isRight(entry)) {
+      const { signal } = entry.changed;
+      const { pod, wanted, gone } = entry;
+      try {
+        await this.#step(entry, signal);
+        failures = 0;
+        entry.problem = '';
+      } catch (error) {
+        if (signal.aborted) continue;
+        // A pod that is gone has taken its namespace with it; there is nothing left to undo.
+        if (gone) forget(entry);
+        failures += 1;
+        entry.problem = error instanceof Error ? error.message : String(error);
+        const waitMs = backoffMs(failures, BACKOFF, Math.random());
+        this.#log.warn(wanted ? 'pod cannot join yet' : 'pod cannot be released yet', {
+          pod: `${pod.namespace}/${pod.name}`,
+          failures,
+          waitMs: Math.round(waitMs),
+          error,
+        });
+        await delay(waitMs, undefined, { signal }).catch(() => {});
+      }
+    }
+    if (entry.gone && this.#entries.get(podUid) === entry) this.#entries.delete(podUid);
+  }
+
+  async #step(entry: Entry, signal: AbortSignal): Promise<void> {
+    const { pod, wanted, gone, joined } = entry;
+    if (!wanted) {
+      if (entry.begun !== undefined) await this.#steps.leave(entry.begun, gone);
+      forget(entry);
+    } else {
+      entry.begun = pod;
+      await (joined === undefined ? this.#steps.join(pod, signal) : this.#steps.change(pod));
+      entry.joined = pod;
+    }
+  }
+}
+
+function isRight({ wanted, begun, joined, pod }: Entry): boolean {
+  return wanted ? joined === pod : begun === undefined;
+}
+
+function forget(entry: Entry): void {
+  entry.begun = undefined;
+  entry.joined = undefined;
+}
+
+/** Whether two descriptions of one pod ask for the same. */
+function sameWish(a: LocalPod, b: LocalPod): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
