@@ -124,6 +124,10 @@ export class WorkloadTable {
     return this.#places.at(this.#placeOf[row] ?? NONE);
   }
 
+  hasAddress(row: number): boolean {
+    return this.#firstAddress[row] !== NONE;
+  }
+
   health(row: number): Health {
     return HEALTHS[this.#healthOf[row] ?? NONE] ?? 'terminating';
   }
