@@ -78,6 +78,7 @@ export class Capture {
   #options: CaptureOptions;
   #plans: Readonly<Record<Family, Plan>>;
   #wanted = false;
+  #isClosed = false;
   #looseWritable = true;
   #step: Promise<unknown> = Promise.resolve();
   #udpBefore = 0;
@@ -163,6 +164,7 @@ export class Capture {
     });
     // Meanwhile the rules in mangle keep connection tracking on, and lead replies to the agent.
     await drain();
+    if (this.#isClosed) return; // The pod ended first.
     await this.#serially(async () => {
       if (this.#wanted) return; // It was enrolled again while it drained.
       const { holding, routing } = await this.#observe();
@@ -172,8 +174,17 @@ export class Capture {
     });
   }
 
+  /** Begins no further step, and resolves when the last one has ended. What is loaded stays. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#step;
+  }
+
   async #serially<T>(step: () => Promise<T>): Promise<T> {
-    const result = this.#step.then(step);
+    const result = this.#step.then(async () => {
+      if (!this.#isClosed) return step();
+      throw new MeshError('STOPPING', 'Cannot change the capture of the pod: it has ended');
+    });
     this.#step = result.catch(() => {});
     return result;
   }

@@ -1,0 +1,308 @@
+/**
+ * All captured pods of this node: enrols and releases them, watches them, repairs and proves them.
+ *
+ * Twice a second every pod is asked, for microseconds, whether anything changed; only then are its
+ * rules read. A repair that does not hold is tried again, at growing intervals, for as long as the
+ * pod is here. What a pod's state says is what was proven last, not what was written.
+ */
+import { MeshError } from '#common/errors.ts';
+import type { Logger } from '#common/log.ts';
+import { closeNetns, openNetns } from '#common/sys/netns.ts';
+import type { Flavour, Programs } from './backend.ts';
+import { Capture, type Enrolment } from './capture.ts';
+import type { Command } from './command.ts';
+import type { Drift } from './compare.ts';
+import type { HostRules } from './host-rules.ts';
+import {
+  type CapturePod,
+  FIRST_RETRY_MS,
+  newEntry,
+  type PodCaptureState,
+  type PodEntry,
+  recordProof,
+  recordVerdict,
+  stateOf,
+} from './pod-capture.ts';
+import { type ProofResult, type Prover, summarize } from './proof.ts';
+import { readFamilies } from './routing.ts';
+import { CaptureWatch } from './watch.ts';
+
+export interface CaptureSetDeps {
+  readonly command: Command;
+  readonly programs: Programs;
+  readonly log: Logger;
+  readonly prover: Prover;
+  readonly hostRules?: Pick<HostRules, 'set' | 'remove' | 'repair'>;
+  /** Told after every proof, and when a pod's phase changes. */
+  readonly onState?: (state: PodCaptureState) => void;
+  readonly onDrift?: (podUid: string, drifts: readonly Drift[]) => void;
+}
+
+export const LOOK_EVERY_MS = 500;
+export const PROVE_EVERY_MS = 30_000;
+/** Even a pod in which nothing seems to change is read this often. */
+export const READ_EVERY_MS = 300_000;
+export const HOST_RULES_EVERY_MS = 30_000;
+const LAST_RETRY_MS = 30_000;
+
+export class CaptureSet {
+  readonly #deps: CaptureSetDeps;
+  readonly #pods = new Map<string, PodEntry>();
+  #timer: NodeJS.Timeout | undefined;
+  #hostAt = 0;
+  /** Since the agent started; for the metrics. */
+  readonly counters = {
+    enrolments: 0,
+    enrolmentFailures: 0,
+    releases: 0,
+    repairs: 0,
+    repairFailures: 0,
+    probes: 0,
+    probeFailures: 0,
+    existingConnections: 0,
+    cutConnections: 0,
+  };
+
+  constructor(deps: CaptureSetDeps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
+  }
+
+  /** Stops watching. The rules stay: a pod whose agent is gone must not talk in clear. */
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    for (const podUid of this.#pods.keys()) this.forget(podUid);
+  }
+
+  /** Captures a pod and begins to prove it. Again for the same pod, it takes over its new options. */
+  async enrol(pod: CapturePod, openListeners: () => void | Promise<void>): Promise<Enrolment> {
+    const entry = this.#entryFor(pod);
+    entry.pod = { ...pod, netns: entry.pod.netns };
+    entry.isBusy = true;
+    try {
+      // Before the rules: a probe of the node must not be taken for a stranger in between.
+      await this.#deps.hostRules?.set(pod.podUid, pod.addresses);
+      await entry.capture.update(pod.options);
+      const enrolment = await entry.capture.enrol(openListeners);
+      this.#watch(entry, enrolment.flavour);
+      entry.enrolment = enrolment;
+      entry.readAt = performance.now() + READ_EVERY_MS;
+      entry.proveAt = 0;
+      entry.retryMs = FIRST_RETRY_MS;
+      this.counters.enrolments += 1;
+      this.counters.existingConnections += enrolment.existing;
+      this.counters.cutConnections += enrolment.cut;
+      this.#enter(entry, 'captured');
+      this.#deps.log.info('pod captured', { ...nameOf(pod), ...enrolment });
+      this.#prove(entry);
+      return enrolment;
+    } catch (error) {
+      this.counters.enrolmentFailures += 1;
+      const reason = error instanceof Error ? error.message : String(error);
+      recordVerdict(entry, { captured: false, reason });
+      this.#enter(entry, 'failed');
+      throw error;
+    } finally {
+      entry.isBusy = false;
+    }
+  }
+
+  /** Takes over new exclusions or addresses of a pod that is captured. */
+  async update(pod: CapturePod): Promise<void> {
+    const entry = this.#pods.get(pod.podUid);
+    if (entry === undefined) throw unknownPod(pod.podUid);
+    entry.pod = { ...pod, netns: entry.pod.netns };
+    await this.#deps.hostRules?.set(pod.podUid, pod.addresses);
+    await entry.capture.update(pod.options);
+    if (entry.enrolment !== undefined) this.#watch(entry, entry.enrolment.flavour);
+  }
+
+  /** Lets a running pod go; captured connections last until `drain` ends. */
+  async release(podUid: string, drain: () => Promise<void>): Promise<void> {
+    const entry = this.#pods.get(podUid);
+    if (entry === undefined) throw unknownPod(podUid);
+    this.#enter(entry, 'releasing');
+    await entry.capture.release(async () => {
+      await this.#deps.hostRules?.remove(podUid);
+      await drain();
+    });
+    // Meanwhile the pod may have ended, or been enrolled again.
+    if (entry.phase !== 'releasing' || this.#pods.get(podUid) !== entry) return;
+    this.counters.releases += 1;
+    this.#deps.log.info('pod released', nameOf(entry.pod));
+    this.forget(podUid);
+  }
+
+  /** Drops a pod that is gone, with its namespace; no further step is begun in there. */
+  forget(podUid: string): void {
+    const entry = this.#pods.get(podUid);
+    if (entry === undefined) return;
+    this.#pods.delete(podUid);
+    entry.watch?.close();
+    entry.watch = undefined;
+    void this.#end(entry);
+  }
+
+  async #end({ pod, capture, proving }: PodEntry): Promise<void> {
+    await capture.close();
+    await proving;
+    closeNetns(pod.netns);
+  }
+
+  states(): readonly PodCaptureState[] {
+    return Array.from(this.#pods.values(), stateOf);
+  }
+
+  state(podUid: string): PodCaptureState | undefined {
+    const entry = this.#pods.get(podUid);
+    return entry === undefined ? undefined : stateOf(entry);
+  }
+
+  /** How many pods were proven captured by their last probes. */
+  get proven(): number {
+    let count = 0;
+    for (const { proven } of this.#pods.values()) if (proven === true) count += 1;
+    return count;
+  }
+
+  #entryFor(pod: CapturePod): PodEntry {
+    const found = this.#pods.get(pod.podUid);
+    if (found !== undefined) return found;
+    const { command, programs } = this.#deps;
+    const log = this.#deps.log.with(nameOf(pod));
+    // The number of the caller's descriptor may mean another pod by the time of a late step.
+    const netns = openNetns(`/proc/self/fd/${pod.netns}`);
+    const capture = new Capture({ command, programs, log, netns }, pod.options);
+    const entry = newEntry({ ...pod, netns }, capture);
+    this.#pods.set(pod.podUid, entry);
+    return entry;
+  }
+
+  #watch(entry: PodEntry, flavour: Flavour): void {
+    entry.watch?.close();
+    const { netns, options } = entry.pod;
+    entry.watch = new CaptureWatch({
+      netns,
+      flavour,
+      families: readFamilies(netns).families,
+      tables: options.failClosed ? ['mangle', 'nat', 'filter'] : ['mangle', 'nat'],
+    });
+    // Of the two ways to be wrong here, reading once too often is the harmless one.
+    entry.watch.changed();
+  }
+
+  #enter(entry: PodEntry, phase: PodCaptureState['phase']): void {
+    entry.phase = phase;
+    this.#deps.onState?.(stateOf(entry));
+  }
+
+  /** One turn of the watch: cheap questions to all, and work for those that need it. */
+  #look(): void {
+    const now = performance.now();
+    for (const entry of this.#pods.values()) {
+      if (entry.phase !== 'captured' || entry.isBusy) continue;
+      if (this.#hasChanged(entry) || now >= entry.readAt) void this.#repair(entry);
+      if (now >= entry.proveAt) this.#prove(entry);
+    }
+    if (now >= this.#hostAt) void this.#repairHost(now);
+  }
+
+  #hasChanged(entry: PodEntry): boolean {
+    try {
+      return entry.watch?.changed() ?? false;
+    } catch {
+      return true; // What cannot be watched is read.
+    }
+  }
+
+  async #repair(entry: PodEntry): Promise<void> {
+    entry.isBusy = true;
+    const { podUid } = entry.pod;
+    try {
+      const drifts = await entry.capture.repair();
+      entry.retryMs = FIRST_RETRY_MS;
+      entry.readAt = performance.now() + READ_EVERY_MS;
+      if (drifts.length === 0) return;
+      entry.repairs += 1;
+      this.counters.repairs += 1;
+      this.#deps.log.warn('capture repaired', { ...nameOf(entry.pod), drifts });
+      this.#deps.onDrift?.(podUid, drifts);
+      entry.proveAt = 0;
+    } catch (error) {
+      if (!this.#isCaptured(entry)) return;
+      this.counters.repairFailures += 1;
+      entry.readAt = performance.now() + entry.retryMs;
+      entry.retryMs = Math.min(2 * entry.retryMs, LAST_RETRY_MS);
+      entry.proveAt = 0;
+      this.#deps.log.error('capture not repaired', { ...nameOf(entry.pod), error });
+    } finally {
+      entry.isBusy = false;
+    }
+  }
+
+  #prove(entry: PodEntry): void {
+    entry.proveAt = performance.now() + PROVE_EVERY_MS;
+    entry.proving ??= this.#proveOnce(entry).finally(() => {
+      entry.proving = undefined;
+    });
+  }
+
+  /** A probe that fails has the rules read at once, and is made again before it counts. */
+  async #proveOnce(entry: PodEntry): Promise<void> {
+    try {
+      let results = await this.#probe(entry);
+      if (!summarize(results).captured && this.#isCaptured(entry)) {
+        await this.#repair(entry);
+        results = await this.#probe(entry);
+      }
+      if (!this.#isCaptured(entry)) return;
+      entry.proveAt = performance.now() + PROVE_EVERY_MS;
+      this.#takeProof(entry, results);
+    } catch (error) {
+      this.#deps.log.error('pod not probed', { ...nameOf(entry.pod), error });
+    }
+  }
+
+  #isCaptured(entry: PodEntry): boolean {
+    return entry.phase === 'captured' && this.#pods.get(entry.pod.podUid) === entry;
+  }
+
+  async #probe(entry: PodEntry): Promise<readonly ProofResult[]> {
+    const results = await this.#deps.prover.probe(entry.pod);
+    this.counters.probes += results.filter(({ outcome }) => outcome !== 'not-applicable').length;
+    this.counters.probeFailures += results.filter((r) => r.outcome === 'not-captured').length;
+    return results;
+  }
+
+  #takeProof(entry: PodEntry, results: readonly ProofResult[]): void {
+    if (recordProof(entry, results)) {
+      const { proven, reason } = entry;
+      if (proven === true) this.#deps.log.info('pod proven captured', nameOf(entry.pod));
+      else this.#deps.log.error('pod not captured', { ...nameOf(entry.pod), reason });
+    }
+    this.#deps.onState?.(stateOf(entry));
+  }
+
+  async #repairHost(now: number): Promise<void> {
+    this.#hostAt = now + HOST_RULES_EVERY_MS;
+    try {
+      if ((await this.#deps.hostRules?.repair()) === true) {
+        this.#deps.log.warn('rules of the node repaired');
+      }
+    } catch (error) {
+      this.#deps.log.error('rules of the node not repaired', { error });
+    }
+  }
+}
+
+function nameOf({ namespace, name }: CapturePod): { readonly pod: string } {
+  return { pod: `${namespace}/${name}` };
+}
+
+function unknownPod(podUid: string): MeshError {
+  return new MeshError('CAPTURE_FAILED', `Cannot change the capture of pod "${podUid}": unknown`);
+}
