@@ -71,7 +71,8 @@ export class PolicyTable {
     if (group === undefined) return;
     group.policies.delete(key);
     group.generation += 1;
-    if (group.policies.size === 0) this.#byNamespace.delete(policy.namespace);
+    if (group !== this.#mesh && group.policies.size === 0)
+      this.#byNamespace.delete(policy.namespace);
   }
 
   #groupOf({ scope, namespace }: Policy): Group | undefined {
