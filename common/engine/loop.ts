@@ -135,6 +135,7 @@ export class Loop {
 
   /** Frees the loop's own descriptors; those of watchers are their owners'. */
   close(): void {
+    this.#watchers.length = 0;
     this.#epoll.close();
     closeFd(this.#wakeFd);
   }

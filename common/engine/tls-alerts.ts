@@ -81,10 +81,13 @@ export function connectFailed(errno: number): MeshError {
   });
 }
 
-export function timedOut(phase: 'connecting' | 'handshake'): MeshError {
-  return phase === 'connecting'
-    ? new MeshError('CONNECT_TIMEOUT', 'Cannot connect to the peer: no answer in time')
-    : new MeshError('TLS_FAILURE', 'Cannot complete the TLS handshake: the peer is too slow', {
-        details: { reason: 'time-out', side: 'peer' },
-      });
+/** What it means that time ran out in a phase; undefined where that is no failure. */
+export function timedOut(phase: string): MeshError | undefined {
+  if (phase === 'connecting') {
+    return new MeshError('CONNECT_TIMEOUT', 'Cannot connect to the peer: no answer in time');
+  }
+  if (phase !== 'handshake') return undefined;
+  return new MeshError('TLS_FAILURE', 'Cannot complete the TLS handshake: the peer is too slow', {
+    details: { reason: 'time-out', side: 'peer' },
+  });
 }

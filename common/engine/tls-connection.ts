@@ -95,7 +95,9 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
       this.#handshake = new TlsHandshake(context[role], fd, this.#slabs, this.#output);
     }
     setNoDelay(fd);
-    this.#timer = loop.timers.after(options.handshakeTimeoutMs, { run: () => this.#onTimer() });
+    this.#timer = loop.timers.after(options.handshakeTimeoutMs, {
+      run: () => this.destroy(timedOut(this.#phase)),
+    });
     if (this.#phase === 'open') loop.timers.cancel(this.#timer);
     loop.add(fd, this);
   }
@@ -161,9 +163,8 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
     this.#loop.timers.cancel(this.#timer);
-    this.#loop.remove(this.fd);
-    closeFd(this.fd);
     this.#freeState();
+    closeFd(this.fd);
     this.#tell(error);
   }
 
@@ -181,7 +182,6 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
     if (state === undefined) return undefined;
     this.#phase = 'closed';
     this.#told = true;
-    this.#loop.remove(this.fd);
     this.#freeState();
     return state;
   }
@@ -354,12 +354,8 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
     if (!this.#ending) this.#tell(error);
   }
 
-  #onTimer(): void {
-    const phase = this.#phase;
-    this.destroy(phase === 'connecting' || phase === 'handshake' ? timedOut(phase) : undefined);
-  }
-
   #freeState(): void {
+    this.#loop.remove(this.fd);
     this.#slabs.stage.dropFor(this);
     this.#handshake?.free();
     this.#session?.free();
