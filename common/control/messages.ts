@@ -5,7 +5,6 @@
  * strictly (schema.ts): a field that is missing, unknown or out of bounds ends the connection. So a
  * new field needs a new protocol version, and nobody sends what the other end has not agreed to.
  */
-import type { ErrorCode } from '../errors.ts';
 import type { Family } from '../address.ts';
 import type { MeshUpdate } from '../mesh/update.ts';
 
@@ -167,10 +166,19 @@ export interface CertificateIssued {
   readonly authority: string;
 }
 
+/** Error codes with which a certificate may be refused. */
+export const REFUSAL_CODES = [
+  'CERTIFICATE_INVALID',
+  'CERTIFICATE_NOT_ISSUED',
+  'IDENTITY_INVALID',
+  'IDENTITY_REFUSED',
+  'LIMIT_REACHED',
+] as const;
+
 export interface CertificateRefused {
   readonly type: 'certificate-refused';
   readonly id: number;
-  readonly code: ErrorCode;
+  readonly code: (typeof REFUSAL_CODES)[number];
   readonly message: string;
 }
 

@@ -4,7 +4,6 @@
  * Whatever is not exactly a message of protocol version 1 throws `MESSAGE_INVALID`; nobody further in
  * checks again.
  */
-import type { ErrorCode } from '../errors.ts';
 import {
   boolean,
   decodeText,
@@ -19,7 +18,7 @@ import {
   union,
 } from './decode.ts';
 import { localPod, policy, service, workload } from './mesh-schema.ts';
-import { AGENT_MESSAGE_BYTES, CONTROLLER_MESSAGE_BYTES } from './messages.ts';
+import { AGENT_MESSAGE_BYTES, CONTROLLER_MESSAGE_BYTES, REFUSAL_CODES } from './messages.ts';
 import type {
   AgentMessage,
   AgentStatus,
@@ -121,16 +120,6 @@ const updatePart = object<UpdatePart>({
   }),
 });
 
-/** Codes with which the controller refuses a certificate. */
-const refusal = oneOf<ErrorCode>(
-  'CERTIFICATE_INVALID',
-  'CERTIFICATE_NOT_ISSUED',
-  'IDENTITY_INVALID',
-  'IDENTITY_REFUSED',
-  'LIMIT_REACHED',
-  'STOPPING',
-);
-
 const controllerMessage = union<ControllerMessage>({
   welcome: object<Welcome>({
     type: oneOf('welcome'),
@@ -156,7 +145,7 @@ const controllerMessage = union<ControllerMessage>({
   'certificate-refused': object<CertificateRefused>({
     type: oneOf('certificate-refused'),
     id,
-    code: refusal,
+    code: oneOf(...REFUSAL_CODES),
     message: text(1024),
   }),
 });
