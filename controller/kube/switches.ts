@@ -1,0 +1,96 @@
+/**
+ * The mesh's own labels and annotations, read strictly.
+ *
+ * A misspelt switch is the worst kind of mistake: everything looks applied. So a key under
+ * `plumbline.dev/` that nobody reads, and a value that nobody understands, are refused by name.
+ */
+import { cidrsIn, portsIn } from '../model/enrolment.ts';
+import {
+  BYPASS,
+  CUT_EXISTING,
+  DATAPLANE_MODE,
+  DNS_CAPTURE,
+  DRY_RUN,
+  EXCLUDE_INBOUND_PORTS,
+  EXCLUDE_OUTBOUND_CIDRS,
+  EXCLUDE_OUTBOUND_PORTS,
+  EXPORT_TO,
+  FAIL_OPEN,
+  LOAD_BALANCING,
+  TRAFFIC_DISTRIBUTION,
+} from '../model/names.ts';
+import type { Labels } from '../model/objects.ts';
+import type { Problem } from './desired.ts';
+import { problemOf, type Located } from './directory-decode.ts';
+import { unknownName } from './schema.ts';
+
+const OURS = /^([a-z]+\.)?plumbline\.dev\//;
+
+/** What each switch may say; undefined means that the value is right. */
+type Check = (value: string) => string | undefined;
+
+const ON_OFF = choice('true', 'false');
+
+const CHECKS: readonly (readonly [readonly string[], Check])[] = [
+  [DATAPLANE_MODE, choice('ambient', 'none')],
+  [BYPASS, ON_OFF],
+  [FAIL_OPEN, ON_OFF],
+  [DNS_CAPTURE, ON_OFF],
+  [CUT_EXISTING, ON_OFF],
+  [DRY_RUN, ON_OFF],
+  [LOAD_BALANCING, choice('random', 'round-robin', 'least-connections')],
+  [TRAFFIC_DISTRIBUTION, anyCase('PreferClose', 'PreferSameZone', 'PreferSameNode')],
+  [EXPORT_TO, choice('*', '.')],
+  [EXCLUDE_INBOUND_PORTS, (value) => complaint(portsIn(value).invalid, 'ports')],
+  [EXCLUDE_OUTBOUND_PORTS, (value) => complaint(portsIn(value).invalid, 'ports')],
+  [EXCLUDE_OUTBOUND_CIDRS, (value) => complaint(cidrsIn(value).invalid, 'addresses or CIDRs')],
+  [['topology.plumbline.dev/subzone'], () => undefined],
+];
+
+const CHECK_BY_KEY = new Map(CHECKS.flatMap(([keys, check]) => keys.map((key) => [key, check])));
+const OUR_KEYS = [...CHECK_BY_KEY.keys()].filter((key) => OURS.test(key));
+
+export function switchProblems(located: Located): Problem[] {
+  const { object } = located;
+  const { labels, annotations } = object.meta;
+  const own = [
+    ...inspect(located, labels, ['metadata', 'labels']),
+    ...inspect(located, annotations, ['metadata', 'annotations']),
+  ];
+  if (object.kind !== 'Deployment') return own;
+  const path = ['spec', 'template', 'metadata'];
+  return [
+    ...own,
+    ...inspect(located, object.template.labels, [...path, 'labels']),
+    ...inspect(located, object.template.annotations, [...path, 'annotations']),
+  ];
+}
+
+function inspect(located: Located, entries: Labels, path: readonly string[]): Problem[] {
+  return Object.entries(entries).flatMap(([key, value]) => {
+    const check = CHECK_BY_KEY.get(key);
+    const message =
+      check === undefined
+        ? OURS.test(key)
+          ? unknownName(path.at(-1) === 'labels' ? 'label' : 'annotation', key, OUR_KEYS)
+          : undefined
+        : check(value);
+    return message === undefined ? [] : [problemOf(located, [...path, key], message)];
+  });
+}
+
+function choice(...values: readonly string[]): Check {
+  return (value) =>
+    values.includes(value) ? undefined : `"${value}"; expected one of ${values.join(', ')}`;
+}
+
+function anyCase(...values: readonly string[]): Check {
+  const check = choice(...values);
+  return (value) => check(values.find((one) => one.toLowerCase() === value.toLowerCase()) ?? value);
+}
+
+function complaint(invalid: readonly string[], what: string): string | undefined {
+  return invalid.length === 0
+    ? undefined
+    : `"${invalid.join(', ')}"; expected ${what}, with commas between`;
+}
