@@ -7,8 +7,9 @@
  * by the mode of its file.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { once } from 'node:events';
+import { basename } from 'node:path';
 import type { Part } from './lifecycle.ts';
 import type { Logger } from './log.ts';
 
@@ -73,21 +74,21 @@ export class AdminServer implements Part {
   async start(): Promise<void> {
     for (const at of this.#options.listen) {
       const localOnly = 'localOnly' in at && at.localOnly;
+      if ('path' in at) rmSync(`${at.path}.${process.pid}`, { force: true });
       const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, (request, response) => {
         void this.#serve(request, response, localOnly);
       });
-      if ('path' in at) {
-        rmSync(at.path, { force: true });
-        server.listen(at.path);
-      } else server.listen(at.port, at.host);
+      if ('path' in at) server.listen(`${at.path}.${process.pid}`);
+      else server.listen({ port: at.port, host: at.host, reusePort: true });
       await once(server, 'listening');
       // The directory is root's alone (0700), so the moment before chmod opens nothing.
-      if ('path' in at) chmodSync(at.path, 0o600);
+      if ('path' in at) publish(at.path);
       this.#servers.push(server);
     }
   }
 
   async stop(): Promise<void> {
+    for (const at of this.#options.listen) if ('path' in at) withdraw(at.path);
     for (const server of this.#servers.splice(0)) {
       const closed = once(server, 'close');
       server.close();
@@ -144,6 +145,23 @@ export class AdminServer implements Part {
       ({ method, path, about }) => `${method} ${path}  ${about}`,
     );
     return `${this.name}\n${lines.join('\n')}\n`;
+  }
+}
+
+/** Points the link at this process's own socket, in one step. */
+function publish(path: string): void {
+  const own = `${path}.${process.pid}`;
+  chmodSync(own, 0o600);
+  rmSync(`${own}.link`, { force: true });
+  symlinkSync(basename(own), `${own}.link`);
+  renameSync(`${own}.link`, path);
+}
+
+function withdraw(path: string): void {
+  try {
+    if (readlinkSync(path) === `${basename(path)}.${process.pid}`) rmSync(path);
+  } catch {
+    // Never published, or gone already.
   }
 }
 

@@ -28,12 +28,8 @@ import {
   unixSocket,
   type Received,
 } from '#common/sys/unix-socket.ts';
+import type { PodListeners } from './data/data-plane.ts';
 import type { Listener, Service } from './data/messages.ts';
-
-export interface PodListeners {
-  readonly podUid: string;
-  readonly listeners: readonly Listener[];
-}
 
 const FORMAT = 1;
 /** Node's loop cannot wait for such sockets; an accept that finds nothing costs a microsecond. */

@@ -13,6 +13,8 @@ import type { Logger } from '#common/log.ts';
 const MAGIC = 'plumbline-state-1\n';
 /** A change waits this long for others, so that a rollout writes a few times, not thousands. */
 const SETTLE_MS = 1000;
+/** Writing a large state may take at most this share of the time. */
+const LARGEST_SHARE = 0.05;
 
 export interface SavedState {
   readonly epoch: string;
@@ -57,6 +59,7 @@ export class StateFile {
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
   #failed = false;
+  #lastMs = 0;
 
   /** `read` is asked for the state at the moment of writing. */
   constructor(directory: string, read: () => SavedState | undefined, log: Logger) {
@@ -68,10 +71,13 @@ export class StateFile {
 
   /** Says that something has changed; it will be on disk soon. */
   changed(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      void this.flush();
-    }, SETTLE_MS).unref();
+    this.#timer ??= setTimeout(
+      () => {
+        this.#timer = undefined;
+        void this.flush();
+      },
+      Math.max(SETTLE_MS, this.#lastMs / LARGEST_SHARE),
+    ).unref();
   }
 
   /** Writes now; a full or read-only disk is a warning, once, since the agent serves from memory. */
@@ -83,6 +89,7 @@ export class StateFile {
   }
 
   async #write(): Promise<void> {
+    const start = performance.now();
     const state = this.#read();
     if (state === undefined) return;
     const path = `${this.#directory}/mesh.state`;
@@ -96,6 +103,7 @@ export class StateFile {
         await file.close();
       }
       await rename(`${path}.new`, path);
+      this.#lastMs = performance.now() - start;
       if (this.#failed) this.#log.info('state is saved again', { path });
       this.#failed = false;
     } catch (error) {

@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readlinkSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { test, type Test } from 'tap';
 import { AdminServer, json, text } from '../../common/admin.ts';
@@ -67,7 +67,7 @@ async function setUp(t: Test) {
     for await (const chunk of response) body += String(chunk);
     return { status: Number(response.statusCode), body };
   };
-  return { ask, path };
+  return { ask, path, server };
 }
 
 test('AdminServer answers by its table, and lists it', async (t) => {
@@ -94,4 +94,14 @@ test('AdminServer on loopback refuses a foreign Host, on a Unix socket the file 
   t.match(await ask({ path: '/hello', host: '127.0.0.1:15000' }), { status: 200 });
   t.match(await ask({ path: '/hello', host: 'anything', socket: true }), { status: 200 });
   t.equal(statSync(path).mode & 0o777, 0o600);
+});
+
+test('AdminServer leaves its path to a successor that has taken it', async (t) => {
+  const { ask, path, server } = await setUp(t);
+  t.equal(readlinkSync(path), `a.sock.${process.pid}`);
+  rmSync(path);
+  symlinkSync('a.sock.of-the-successor', path);
+  await server.stop();
+  t.equal(readlinkSync(path), 'a.sock.of-the-successor');
+  await t.rejects(ask({ path: '/hello' }));
 });

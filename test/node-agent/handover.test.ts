@@ -5,7 +5,8 @@ import { test, type Test } from 'tap';
 import { createLogger } from '../../common/log.ts';
 import { bind, closeFd, listen, localOf, socket } from '../../common/sys/libc.ts';
 import { bindUnix, unixSocket } from '../../common/sys/unix-socket.ts';
-import { HandoverServer, takeOver, type PodListeners } from '../../node-agent/handover.ts';
+import type { PodListeners } from '../../node-agent/data/data-plane.ts';
+import { HandoverServer, takeOver } from '../../node-agent/handover.ts';
 
 const never = new AbortController().signal;
 

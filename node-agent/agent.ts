@@ -1,0 +1,315 @@
+/**
+ * The node agent, whole: every part, what it is given, and in which order they start and stop.
+ *
+ * What is captured stays captured when the agent stops, crashes or is replaced: rules are taken away
+ * only when the mesh no longer wants a pod. So without an agent, connections of captured pods fail
+ * and never pass in clear.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AdminServer } from '#common/admin.ts';
+import { ControlClient } from '#common/control/client.ts';
+import type { LogControl, Logger } from '#common/log.ts';
+import { Readiness } from '#common/readiness.ts';
+import { accessFields } from './access-log.ts';
+import { agentServers } from './agent-servers.ts';
+import { findPrograms } from './capture/backend.ts';
+import { CaptureSet } from './capture/capture-set.ts';
+import { createCommand } from './capture/command.ts';
+import { HostRules } from './capture/host-rules.ts';
+import { Prover } from './capture/proof.ts';
+import type { AgentConfig } from './config.ts';
+import { DataPlane } from './data/data-plane.ts';
+import type { Listener } from './data/messages.ts';
+import type { ConnectionRecord } from './data/record.ts';
+import { HandoverServer, takeOver, type Takeover } from './handover.ts';
+import type { CertificateStore } from './identity/certificate-store.ts';
+import { TrustStore } from './identity/trust-store.ts';
+import { MeshState } from './mesh-state.ts';
+import { nodeCertificates } from './node-certificates.ts';
+import { PodSet } from './pod-set.ts';
+import { PodJourney } from './pod-steps.ts';
+import { NetnsDirectory } from './pods/netns.ts';
+import { readResolvers } from './resolvers.ts';
+import { StatusReports } from './status-reports.ts';
+import { PolicyVerdicts } from './tcp-metrics.ts';
+
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  readonly version: string;
+  readonly log: Logger;
+  readonly logControl: LogControl;
+  readonly accessLog: Logger;
+  readonly logLinesDropped: () => number;
+  /** A successor has taken over, and this agent has drained. */
+  readonly onReplaced: () => void;
+}
+
+const CLUSTER_DOMAIN = 'cluster.local';
+/** A successor that cannot serve all pods in this time gives the listeners back. */
+const TAKEOVER_DEADLINE_MS = 20_000;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #startedAtMs = Date.now();
+  readonly #stopped = new AbortController();
+  readonly #inherited = new Map<string, readonly Listener[]>();
+  readonly #readiness: Readiness;
+  readonly #verdicts = new PolicyVerdicts();
+  readonly #mesh: MeshState;
+  readonly #trust: TrustStore;
+  readonly #certificates: CertificateStore;
+  readonly #dataPlane: DataPlane;
+  readonly #control: ControlClient;
+  readonly #reports: StatusReports;
+  readonly #servers: AdminServer[] = [];
+  /** Made when it is known which iptables this node has. */
+  #captures: CaptureSet | undefined;
+  #pods: PodSet | undefined;
+  #journey: PodJourney | undefined;
+  #handover: HandoverServer | undefined;
+  #isReplaced = false;
+
+  constructor(options: AgentOptions) {
+    const { config, log } = options;
+    this.#options = options;
+    this.#readiness = new Readiness(log);
+    this.#dataPlane = new DataPlane({
+      workers: config.workers,
+      log,
+      snapshot: () => this.#mesh.snapshot(),
+      onClosed: (records) => this.#record(records),
+      onProbe: (arrival) => void this.#prover.arrived(arrival),
+      onFailure: (worker) => log.error('data worker replaced', { worker }),
+    });
+    this.#mesh = new MeshState({
+      stateDir: config.stateDir,
+      log,
+      toWorkers: (packed) => this.#dataPlane.applyUpdate(packed),
+      onPods: () => this.#podsChanged(),
+    });
+    this.#trust = new TrustStore({
+      stateDir: config.stateDir,
+      controllerCa: config.controllerCa,
+      log,
+    });
+    this.#certificates = nodeCertificates({
+      runDir: config.runDir,
+      log,
+      trust: this.#trust,
+      dataPlane: this.#dataPlane,
+      control: () => this.#control,
+    });
+    this.#control = this.#controlClient();
+    this.#reports = new StatusReports({
+      control: this.#control,
+      startedAtMs: this.#startedAtMs,
+      waitingFor: () => this.#readiness.missing,
+      pods: () => this.#pods?.states() ?? [],
+      proven: () => this.#captures?.proven ?? 0,
+      connections: () => {
+        const { inboundOpen, outboundOpen } = this.#dataPlane.totals();
+        return inboundOpen + outboundOpen;
+      },
+    });
+  }
+
+  readonly #prover = new Prover({
+    expect: async (token) => this.#dataPlane.expectProbe(token),
+    forget: (token) => this.#dataPlane.forgetProbe(token),
+  });
+
+  async start(): Promise<void> {
+    const { config, log } = this.#options;
+    const hasState = this.#readiness.blockedBy('first state of the mesh');
+    const hasPods = this.#readiness.blockedBy('capture of the pods that are here');
+    const takeover = await this.#takeOver();
+    const { hostRules, captures, pods } = await this.#makeCapture();
+    await hostRules.start();
+    await this.#certificates.restore();
+    this.#dataPlane.start();
+    captures.start();
+    this.#mesh.restore();
+    await this.#control.start();
+    this.#reports.start();
+    await this.#serve(captures, pods);
+    void this.#becomeReady(takeover, pods, () => {
+      hasState();
+      hasPods();
+    });
+    log.info('node agent started', {
+      node: config.node,
+      workers: config.workers,
+      pid: process.pid,
+    });
+  }
+
+  /** Takes nothing new and lets connections end, for as long as the configuration says; then ends. */
+  async stop(): Promise<void> {
+    if (this.#stopped.signal.aborted) return;
+    this.#stopped.abort(new Error('the agent is stopping'));
+    const { config, log } = this.#options;
+    await this.#handover?.stop();
+    await Promise.all(this.#servers.map(async (server) => server.stop()));
+    this.#pods?.stop();
+    this.#captures?.stop();
+    this.#reports.stop();
+    await this.#control.stop();
+    this.#certificates.stop();
+    if (!this.#isReplaced) await this.#mesh.stop();
+    await this.#dataPlane.drain(config.drainMs);
+    await this.#dataPlane.stop();
+    log.info('node agent stopped', { node: config.node });
+  }
+
+  async #takeOver(): Promise<Takeover | undefined> {
+    const { config, log } = this.#options;
+    const path = `${config.runDir}/handover.sock`;
+    try {
+      const takeover = await takeOver(path, this.#stopped.signal);
+      for (const { podUid, listeners } of takeover?.pods ?? [])
+        this.#inherited.set(podUid, listeners);
+      if (takeover !== undefined)
+        log.info('listeners received from a predecessor', { pods: takeover.pods.length });
+      return takeover;
+    } catch (error) {
+      log.warn('a predecessor did not hand over; listening beside it', { error });
+      return undefined;
+    }
+  }
+
+  async #makeCapture() {
+    const { config, log } = this.#options;
+    const command = createCommand();
+    const programs = await findPrograms(command);
+    const hostRules = new HostRules({ command, programs, log });
+    const captures = new CaptureSet({
+      command,
+      programs,
+      log,
+      hostRules,
+      prover: this.#prover,
+      onState: (state) => this.#reports.proof(state),
+    });
+    const journey = new PodJourney({
+      trustDomain: config.trustDomain,
+      netnsDirectory: new NetnsDirectory(config.netnsDir),
+      dataPlane: this.#dataPlane,
+      captures,
+      hostRules,
+      dns: { resolvers: await readResolvers('/etc/resolv.conf'), clusterDomain: CLUSTER_DOMAIN },
+      drainMs: config.drainMs,
+      inherited: this.#inherited,
+    });
+    const pods = new PodSet(journey, log);
+    this.#captures = captures;
+    this.#journey = journey;
+    this.#pods = pods;
+    return { hostRules, captures, pods };
+  }
+
+  /** The predecessor is let go when all its pods are served here; then the next one may come. */
+  async #becomeReady(
+    takeover: Takeover | undefined,
+    pods: PodSet,
+    ready: () => void,
+  ): Promise<void> {
+    const { config, log } = this.#options;
+    const late = delay(TAKEOVER_DEADLINE_MS, undefined, { ref: false });
+    const settled = this.#mesh.first.then(async () => pods.settled());
+    if (takeover === undefined) await settled;
+    else await Promise.race([settled, late]);
+    if (this.#stopped.signal.aborted) return;
+    if (this.#inherited.size > 0)
+      log.warn('inherited pods are not known here', { pods: this.#inherited.size });
+    takeover?.confirm();
+    await settled;
+    const handover = new HandoverServer({
+      path: `${config.runDir}/handover.sock`,
+      log,
+      listeners: () => this.#dataPlane.listeners(),
+      taken: () => void this.#replaced(),
+    });
+    this.#handover = handover;
+    await handover.start();
+    ready();
+    this.#reports.now();
+  }
+
+  async #replaced(): Promise<void> {
+    this.#isReplaced = true;
+    this.#captures?.stop();
+    this.#pods?.stop();
+    await this.#dataPlane.releaseListeners();
+    await this.stop();
+    this.#options.onReplaced();
+  }
+
+  #podsChanged(): void {
+    const pods = [...this.#mesh.view.pods.values()];
+    const journey = this.#journey;
+    if (journey === undefined || this.#pods === undefined) return;
+    this.#certificates.want(
+      new Set(pods.filter(({ enrolled }) => enrolled).map((pod) => journey.identityOf(pod))),
+    );
+    this.#reports.pods(pods);
+    this.#pods.apply(pods);
+  }
+
+  #record(records: readonly ConnectionRecord[]): void {
+    for (const record of records) {
+      this.#verdicts.count(record);
+      if (this.#options.config.accessLog === 'off') continue;
+      const failed = record.error !== undefined;
+      this.#options.accessLog[failed ? 'error' : 'info'](
+        failed ? 'connection failed' : 'connection complete',
+        accessFields(record),
+      );
+    }
+  }
+
+  #controlClient(): ControlClient {
+    const { config, version, log } = this.#options;
+    return new ControlClient({
+      url: config.controller,
+      node: config.node,
+      instance: randomUUID(),
+      version,
+      token: async () => (await readFile(config.tokenFile, 'utf8')).trim(),
+      roots: async () => this.#trust.controllerRoots(),
+      resume: () => this.#mesh.resume,
+      onUpdate: (update, epoch) => this.#mesh.apply(update, epoch),
+      onTrust: async (trust) => {
+        await this.#trust.set(trust);
+        await this.#certificates.setTrust(trust);
+      },
+      log,
+    });
+  }
+
+  async #serve(captures: CaptureSet, pods: PodSet): Promise<void> {
+    const { config, version, log, logControl, logLinesDropped } = this.#options;
+    this.#servers.push(
+      ...agentServers({
+        captures,
+        pods,
+        version,
+        log,
+        logControl,
+        logLinesDropped,
+        node: config.node,
+        runDir: config.runDir,
+        startedAtMs: this.#startedAtMs,
+        clusterDomain: CLUSTER_DOMAIN,
+        certificates: this.#certificates,
+        dataPlane: this.#dataPlane,
+        verdicts: this.#verdicts,
+        readiness: this.#readiness,
+        mesh: this.#mesh,
+        controlState: () => this.#control.state,
+      }),
+    );
+    for (const server of this.#servers) await server.start();
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * How a pod joins the mesh and leaves it: its namespace found, listeners opened in it, its traffic
+ * captured; and the way back, with its connections drained.
+ *
+ * The namespace of a pod is held open from joining to leaving, so that nothing of another pod can
+ * take its number meanwhile.
+ */
+import { MeshError } from '#common/errors.ts';
+import { identityOf, type Identity } from '#common/identity.ts';
+import { closeNetns } from '#common/sys/netns.ts';
+import type { LocalPod } from '#common/mesh/workload.ts';
+import type { CaptureSet } from './capture/capture-set.ts';
+import type { HostRules } from './capture/host-rules.ts';
+import type { CapturePod } from './capture/pod-capture.ts';
+import type { DataPlane } from './data/data-plane.ts';
+import type { DnsOptions, Listener } from './data/messages.ts';
+import type { PodSteps } from './pod-set.ts';
+import type { NetnsDirectory } from './pods/netns.ts';
+
+export interface PodStepsDeps {
+  readonly trustDomain: string;
+  readonly netnsDirectory: NetnsDirectory;
+  readonly dataPlane: DataPlane;
+  readonly captures: CaptureSet;
+  readonly hostRules: HostRules;
+  readonly dns: DnsOptions;
+  readonly drainMs: number;
+  /** Listeners of a predecessor, by pod; each is given out once. */
+  readonly inherited: Map<string, readonly Listener[]>;
+}
+
+const NETNS_LOOK_MS = 100;
+/** Then it counts as a failure, which is shown, and is tried again. */
+const NETNS_WAIT_MS = 10_000;
+
+export class PodJourney implements PodSteps {
+  readonly #deps: PodStepsDeps;
+  readonly #netns = new Map<string, number>();
+
+  constructor(deps: PodStepsDeps) {
+    this.#deps = deps;
+  }
+
+  identityOf(pod: LocalPod): Identity {
+    return identityOf(this.#deps.trustDomain, pod.namespace, pod.serviceAccount);
+  }
+
+  readonly join = async (pod: LocalPod, signal: AbortSignal): Promise<void> => {
+    const netns = this.#netns.get(pod.podUid) ?? (await this.#find(pod.podUid, signal));
+    this.#netns.set(pod.podUid, netns);
+    await this.#deps.captures.enrol(capturePod(pod, netns), () => this.#listen(pod, netns));
+  };
+
+  readonly change = async (pod: LocalPod): Promise<void> => {
+    const netns = this.#netns.get(pod.podUid);
+    if (netns === undefined) throw new TypeError(`pod "${pod.podUid}" has not joined`);
+    this.#listen(pod, netns);
+    await this.#deps.captures.update(capturePod(pod, netns));
+  };
+
+  readonly leave = async (pod: LocalPod, gone: boolean): Promise<void> => {
+    const { captures, hostRules, dataPlane, netnsDirectory, drainMs } = this.#deps;
+    const { podUid } = pod;
+    const drain = async (): Promise<void> => dataPlane.removePod(podUid, drainMs);
+    const isThere = !gone || netnsDirectory.list().has(podUid);
+    if (isThere && captures.state(podUid) !== undefined) await captures.release(podUid, drain);
+    else {
+      captures.forget(podUid);
+      await hostRules.remove(podUid);
+      await drain();
+    }
+    const netns = this.#netns.get(podUid);
+    this.#netns.delete(podUid);
+    if (netns !== undefined) closeNetns(netns);
+  };
+
+  #listen(pod: LocalPod, netns: number): void {
+    const { inherited, dataPlane, dns } = this.#deps;
+    const listeners = inherited.get(pod.podUid);
+    inherited.delete(pod.podUid);
+    dataPlane.addPod({
+      podUid: pod.podUid,
+      uid: pod.uid,
+      identity: this.identityOf(pod),
+      addresses: pod.addresses,
+      netns,
+      options: pod.options.dnsCapture ? { dns } : {},
+      ...(listeners === undefined ? {} : { listeners }),
+    });
+  }
+
+  /** A pod is known before its namespace is made; it appears within moments or not at all. */
+  async #find(podUid: string, signal: AbortSignal): Promise<number> {
+    const deadline = performance.now() + NETNS_WAIT_MS;
+    while (performance.now() < deadline) {
+      const found = this.#deps.netnsDirectory.open(podUid);
+      if (found !== undefined) return found.fd;
+      await new Promise((resolve) => setTimeout(resolve, NETNS_LOOK_MS));
+      signal.throwIfAborted();
+    }
+    const seconds = NETNS_WAIT_MS / 1000;
+    throw new MeshError(
+      'NETNS_NOT_FOUND',
+      `Cannot find the network namespace of pod "${podUid}" within ${seconds} s`,
+    );
+  }
+}
+
+function capturePod(pod: LocalPod, netns: number): CapturePod {
+  const { podUid, namespace, name, addresses, options } = pod;
+  return { podUid, namespace, name, addresses, options, netns };
+}
