@@ -13,8 +13,8 @@ import {
   openClient,
   serve,
   turn,
-} from './harness.ts';
-import { makeAuthority } from './pki.ts';
+} from '../../helpers/engine.ts';
+import { makeAuthority } from '../../helpers/pki.ts';
 
 const SUITES = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384'];
 const BULK_BYTES = 8 << 20;
@@ -158,7 +158,7 @@ test('TlsConnection tells a refused connect from a failed handshake', async (t) 
 
 test('TlsConnection refuses a peer with bad_certificate when its owner says so', async (t) => {
   const loop = makeLoop(t);
-  const server = serve(t, loop, contextOf(t), { accepts: false });
+  const server = serve(t, loop, contextOf(t), { judge: () => false });
   const client = nodeClient(t, server.port, nodeSettings());
   let failure = '';
   client.on('error', (error: Error & { code?: string }) => (failure = error.code ?? ''));

@@ -52,7 +52,7 @@ export async function turn(loop: Loop, until: () => boolean, what = 'it'): Promi
 
 /** Writes down what it is told; what it is to send leaves as fast as the peer takes it. */
 export class Recorder implements TlsOwner {
-  accepts = true;
+  judge: (peer: PeerCertificate) => boolean = () => true;
   peer: PeerCertificate | undefined;
   closed = 0;
   error: MeshError | undefined;
@@ -81,8 +81,9 @@ export class Recorder implements TlsOwner {
 
   onSecure(peer: PeerCertificate): boolean {
     this.peer = peer;
-    if (this.accepts) this.onSecured();
-    return this.accepts;
+    const accepted = this.judge(peer);
+    if (accepted) this.onSecured();
+    return accepted;
   }
 
   onPlain(bytes: Buffer, from: number, to: number): void {
@@ -159,18 +160,18 @@ export function serve(
   t: Test,
   loop: Loop,
   context: TlsContext,
-  extra: Extra & { readonly accepts?: boolean } = {},
+  extra: Extra & { readonly judge?: (peer: PeerCertificate) => boolean } = {},
 ): { port: number; conns: TlsConnection[]; owners: Recorder[] } {
   const fd = socket(4);
   bind(fd, '127.0.0.1', 0);
   listen(fd);
   const conns: TlsConnection[] = [];
   const owners: Recorder[] = [];
-  const { accepts = true, ...rest } = extra;
+  const { judge = () => true, ...rest } = extra;
   const listener = new Listener(loop, fd, {
     onAccept: (accepted) => {
       const owner = new Recorder();
-      owner.accepts = accepts;
+      owner.judge = judge;
       const base = { loop, fd: accepted, role: 'server', context, owner } as const;
       owners.push(owner);
       conns.push(owner.use(new TlsConnection({ ...base, handshakeTimeoutMs: 5000, ...rest })));

@@ -76,7 +76,7 @@ export function issue(options: IssueOptions): Issued {
   );
   const hash = signer.privateKey.asymmetricKeyType === 'ed25519' ? null : 'sha256';
   const der = sequence(tbs, algorithm, bits(sign(hash, tbs, signer.privateKey)));
-  const body = der.toString('base64').replaceAll(/.{64}/g, '$&\n');
+  const body = der.toString('base64').replaceAll(/.{64}(?=.)/g, '$&\n');
   return {
     ...keys,
     name,
