@@ -52,7 +52,10 @@ export class Dirty {
         this.#namespace(any.meta.name);
         break;
       case 'Node':
-        for (const pod of this.#store.podsOn.get(any.meta.name)) this.workloads.add(`Pod/${pod}`);
+        for (const pod of this.#store.podsOn.get(key)) this.workloads.add(`Pod/${pod}`);
+        for (const slice of this.#store.bareSlicesOn.get(key)) {
+          this.workloads.add(`EndpointSlice/${slice}`);
+        }
         break;
       case 'Pod':
         this.#pod(key, pick(old, 'Pod'), pick(now, 'Pod'));

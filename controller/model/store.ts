@@ -51,6 +51,8 @@ export class Store {
   readonly podsOn = new SetMap();
   readonly slicesOfPod = new SetMap();
   readonly slicesOfService = new SetMap();
+  /** Slices with endpoints that have no pod, by the node of such an endpoint. */
+  readonly bareSlicesOn = new SetMap();
   readonly servicesIn = new SetMap();
   readonly entriesOfHost = new SetMap();
   readonly peerAuthenticationsIn = new SetMap();
@@ -134,8 +136,9 @@ export class Store {
         break;
       case 'EndpointSlice':
         this.slicesOfService.put(`${namespace}/${object.service}`, key, isThere);
-        for (const { pod } of object.endpoints) {
-          if (pod !== '') this.slicesOfPod.put(`${namespace}/${pod}`, key, isThere);
+        for (const { pod, node } of object.endpoints) {
+          if (pod === '') this.bareSlicesOn.put(node, key, isThere);
+          else this.slicesOfPod.put(`${namespace}/${pod}`, key, isThere);
         }
         break;
       case 'ServiceEntry':

@@ -64,7 +64,7 @@ const entryPort = convert(
 );
 
 const spec = record({
-  hosts: required(list(hostname, { min: 1, max: 100 })),
+  hosts: required(list(hostname, { min: 1, max: 64 })),
   addresses: withDefault(list(cidr, { max: 100 }), []),
   ports: required(list(entryPort, { min: 1, max: 250 })),
   location: withDefault(oneOf('MESH_EXTERNAL', 'MESH_INTERNAL'), 'MESH_EXTERNAL'),

@@ -42,7 +42,7 @@ const probe = record({
       ),
       port: required(either(port, portName)),
       scheme: withDefault(oneOf('HTTP'), 'HTTP'),
-      httpHeaders: withDefault(list(header, { max: 100 }), []),
+      httpHeaders: withDefault(list(header, { max: 64 }), []),
     }),
   ),
   tcpSocket: optional(record({ port: required(either(port, portName)) })),

@@ -1,5 +1,5 @@
 /** Objects for model tests, with every field that a test does not care about filled in. */
-import type { ObjectChange } from '../../../controller/model/diff.ts';
+import type { ObjectChange } from '../../controller/model/diff.ts';
 import type {
   AuthorizationPolicyObject,
   EndpointSliceObject,
@@ -12,7 +12,7 @@ import type {
   PodObject,
   ServiceEntryObject,
   ServiceObject,
-} from '../../../controller/model/objects.ts';
+} from '../../controller/model/objects.ts';
 
 export function meta(name: string, more: Partial<Meta> = {}): Meta {
   return { name, namespace: 'shop', labels: {}, annotations: {}, createdMs: 0, ...more };
