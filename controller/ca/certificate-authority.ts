@@ -6,6 +6,7 @@
  */
 import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import type { Trust } from '#common/control/messages.ts';
+import type { CaReport } from '#common/control/reports.ts';
 import { MeshError } from '#common/errors.ts';
 import type { Identity } from '#common/identity.ts';
 import type { Logger } from '#common/log.ts';
@@ -13,7 +14,7 @@ import { readCertificate } from '#common/tls/certificate.ts';
 import { authorityOf, controllerUri } from '#common/tls/trust.ts';
 import { blockersOf, nextPhase, type AgentView, type Blocker } from './rotation.ts';
 import { signIssuing, signLeaf, signRoot } from './sign.ts';
-import { loadCaState, saveCaState, type Authority, type CaState, type Phase } from './state.ts';
+import { loadCaState, saveCaState, type Authority, type CaState } from './state.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -38,23 +39,6 @@ export interface IssuedLeaf {
   readonly chainPem: string;
   readonly authority: string;
   readonly notAfterMs: number;
-}
-
-/** How the CA is, for people. */
-export interface CaReport {
-  readonly trustDomain: string;
-  readonly phase: Phase;
-  readonly phaseSinceMs: number;
-  readonly generation: number;
-  readonly authority: string;
-  readonly roots: readonly {
-    readonly authority: string;
-    readonly subject: string;
-    readonly notAfterMs: number;
-  }[];
-  readonly leafLifeMs: number;
-  /** What the next step of a rotation waits for. */
-  readonly waitingFor: readonly Blocker[];
 }
 
 export class CertificateAuthority {

@@ -56,6 +56,8 @@ export interface ConnectionDeps {
   /** Something that a rotation may wait for has changed. */
   readonly onProgress: () => void;
   readonly onProof: (node: string, rows: readonly ProofRow[]) => void;
+  /** Counts, of all connections together. */
+  readonly certificates: { issued: number; refused: number };
   readonly log: Logger;
 }
 
@@ -226,9 +228,11 @@ export class AgentConnection {
   #answer({ id, identity, csr }: CertificateRequest): void {
     try {
       const { chainPem, authority, notAfterMs } = this.#issue(identity, csr);
+      this.#deps.certificates.issued += 1;
       this.#log.info('certificate issued', { identity, notAfterMs, authority });
       this.#send({ type: 'certificate', id, chain: chainPem, authority });
     } catch (error) {
+      this.#deps.certificates.refused += 1;
       if (error instanceof MeshError) this.#log.warn('certificate refused', { identity, error });
       else this.#log.error('certificate could not be issued', { identity, error });
       this.#send({ type: 'certificate-refused', id, ...refusalOf(error) });

@@ -67,7 +67,9 @@ export class PushServer implements Part {
   });
   #tick: NodeJS.Timeout | undefined;
   #renewAtMs = 0;
+  /** Connections refused for their token. */
   refusedTokens = 0;
+  readonly certificates = { issued: 0, refused: 0 };
 
   constructor(deps: PushServerDeps) {
     this.#deps = deps;
@@ -228,6 +230,7 @@ export class PushServer implements Part {
       issue: (identity, key, of) => ca.issue(identity, key, of),
       onProgress: () => this.advanceRotation(),
       onProof,
+      certificates: this.certificates,
       log,
     });
     this.#agents.add(agent);
