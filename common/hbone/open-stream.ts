@@ -1,0 +1,173 @@
+/**
+ * The state of one stream, for the session that holds it; users see it as `Stream`.
+ *
+ * A stream is closed when both directions have ended, or at once by a reset or by the end of its
+ * session, and says so to its session exactly once. Bytes stay booked at the connection until they
+ * are consumed, or until the stream is cut, whichever comes first: none is booked for good.
+ */
+import { CODE } from '../http2/frames.ts';
+import { STREAM_WINDOW } from '../http2/limits.ts';
+import { ReceiveWindow } from '../http2/receive-window.ts';
+import type { MeshError } from '../errors.ts';
+import { encodeResponse, responseBytes, type ConnectResponse } from './headers.ts';
+import type { Sender, SendSide } from './send-side.ts';
+import type { Stream, StreamOwner } from './stream.ts';
+
+/** How a stream came to its end; decides what a late frame for it means. */
+export type Ending = 'ended' | 'reset' | 'peerReset';
+
+export interface StreamHost {
+  readonly send: SendSide;
+  /** Bytes of a stream are no longer held. */
+  onConsumed(bytes: number): void;
+  onEnded(stream: OpenStream, how: Ending): void;
+}
+
+export class OpenStream implements Stream, Sender {
+  readonly id: number;
+  owner: StreamOwner | undefined;
+  sendWindow: number;
+  waiting = false;
+  /** The final HEADERS have gone out (server) or come in (client). */
+  answered = false;
+  localEnded = false;
+  remoteEnded = false;
+  /** The request that is being handled ends the peer's direction; `onEnd` follows. */
+  endsAtOnce = false;
+  closed = false;
+  readonly #host: StreamHost;
+  readonly #received = new ReceiveWindow(STREAM_WINDOW, 0);
+  /** Where the payload that is being written begins. */
+  #dataAt = 0;
+  /** What came is of no use to anybody any more. */
+  #cut = false;
+
+  constructor(id: number, host: StreamHost) {
+    this.id = id;
+    this.#host = host;
+    this.sendWindow = host.send.peer.initialWindow;
+  }
+
+  get unconsumed(): number {
+    return this.#received.unconsumed;
+  }
+
+  respond(status: number, response: ConnectResponse = {}): void {
+    if (this.closed) return;
+    if (this.answered) throw new RangeError('Cannot answer a stream twice');
+    this.answered = true;
+    const opens = status >= 200 && status <= 299;
+    this.#host.send.headers(this.id, responseBytes(response), !opens, (encoder) => {
+      encodeResponse(encoder, status, response);
+    });
+    if (opens) return;
+    this.localEnded = true;
+    // The peer need send no more, and must not keep the stream by never ending it.
+    if (this.remoteEnded || this.endsAtOnce) this.#close('ended');
+    else this.reset(CODE.noError);
+  }
+
+  sendRoom(): number {
+    return this.closed || this.localEnded ? 0 : this.#host.send.room(this);
+  }
+
+  beginData(max: number): number {
+    this.#dataAt = this.#host.send.beginData(max);
+    return this.#dataAt;
+  }
+
+  endData(length: number, endStream: boolean): void {
+    if (length === 0 && !endStream) return;
+    if (this.closed || this.localEnded) return;
+    this.#host.send.endData(this, this.#dataAt, length, endStream);
+    if (endStream) this.#endLocal();
+  }
+
+  sendEnd(): void {
+    if (this.closed || this.localEnded) return;
+    this.beginData(0);
+    this.endData(0, true);
+  }
+
+  reset(code: number): void {
+    if (!this.closed) {
+      this.#host.send.rstStream(this.id, code);
+      this.#close('reset');
+    }
+    this.#drop();
+  }
+
+  consumed(bytes: number): void {
+    if (this.#cut) return;
+    this.#received.consume(bytes);
+    this.#host.onConsumed(bytes);
+    if (this.remoteEnded || this.closed) return;
+    const credit = this.#received.credit();
+    if (credit > 0) this.#host.send.windowUpdate(this.id, credit);
+  }
+
+  onRoom(): void {
+    if (!this.closed && !this.localEnded) this.owner?.onSendRoom();
+  }
+
+  /** Books a DATA frame; false when the peer went beyond the window. */
+  receive(length: number): boolean {
+    return this.#received.receive(length);
+  }
+
+  /** Hands on data, unless the stream was cut while its frame was under way. */
+  deliver(bytes: Buffer, from: number, to: number): void {
+    if (this.#cut) return;
+    if (this.owner === undefined) this.consumed(to - from);
+    else this.owner.onData(bytes, from, to);
+  }
+
+  /** The peer has ended its direction. */
+  endRemote(): void {
+    if (this.closed || this.remoteEnded) return;
+    this.remoteEnded = true;
+    this.owner?.onEnd();
+    if (this.localEnded) this.#close('ended');
+  }
+
+  /** The peer has reset the stream. */
+  resetByPeer(code: number): void {
+    this.#close('peerReset');
+    this.#drop();
+    this.owner?.onReset(code);
+  }
+
+  /** The peer broke a rule in this stream. */
+  fault(code: number): void {
+    this.reset(code);
+    this.owner?.onReset(code);
+  }
+
+  /** The session is dead; nothing is sent and nothing is booked any more. */
+  lose(error: MeshError): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#cut = true;
+    this.waiting = false;
+    this.owner?.onLost(error);
+  }
+
+  #endLocal(): void {
+    this.localEnded = true;
+    if (this.remoteEnded) this.#close('ended');
+  }
+
+  #close(how: Ending): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.waiting = false;
+    this.#host.onEnded(this, how);
+  }
+
+  #drop(): void {
+    if (this.#cut) return;
+    this.#cut = true;
+    const held = this.#received.unconsumed;
+    if (held > 0) this.#host.onConsumed(held);
+  }
+}

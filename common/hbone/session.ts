@@ -1,0 +1,324 @@
+/**
+ * One HBONE tunnel: an HTTP/2 connection that carries CONNECT streams, without its transport.
+ *
+ * The owner feeds what the transport has decrypted to `receive` and lends its stage as the outlet;
+ * the session does no I/O and has no timers, it is told the time. It never sends DATA beyond the
+ * peer's windows, never holds payload, and bounds everything that a peer can make it hold or do
+ * (`common/http2/limits.ts`). When it dies, by a fault of the peer or by silence, every stream hears
+ * `onLost` first and the owner `onError` last, once; what it still had to say, a GOAWAY, is in the
+ * outlet by then, and the owner closes the transport after it. After that all calls do nothing.
+ */
+import { MeshError } from '../errors.ts';
+import { faultCode, http2Fault } from '../http2/fault.ts';
+import { FrameReader } from '../http2/frame-reader.ts';
+import {
+  CODE,
+  INITIAL_WINDOW,
+  LARGEST_STREAM_ID,
+  SETTING,
+  read32,
+  type Setting,
+} from '../http2/frames.ts';
+import * as limits from '../http2/limits.ts';
+import { PeerSettings } from '../http2/peer-settings.ts';
+import { ReceiveWindow } from '../http2/receive-window.ts';
+import { Guards } from './guards.ts';
+import {
+  encodeRequest,
+  requestBytes,
+  type ConnectRequest,
+  type InvalidRequest,
+} from './headers.ts';
+import { KeepAlive } from './keep-alive.ts';
+import type { Ending, OpenStream } from './open-stream.ts';
+import type { Outlet } from './outlet.ts';
+import { ReceiveSide } from './receive-side.ts';
+import { SendSide } from './send-side.ts';
+import { StreamTable, type Role } from './stream-table.ts';
+import type { Stream } from './stream.ts';
+
+export interface SessionOwner {
+  /** The peer's SETTINGS came: with TLS 1.3 the first sign that it accepted our certificate. */
+  onReady(): void;
+  /** Server: a CONNECT, or a request that should be answered with 400. Set the stream's owner here. */
+  onRequest(stream: Stream, request: ConnectRequest | InvalidRequest): void;
+  /** The peer takes no new streams; those that are open go on. */
+  onGoAway(code: number): void;
+  /** The last open stream has ended. */
+  onIdle(): void;
+  /** The session is dead: close the transport once the outlet has been sent. */
+  onError(error: MeshError): void;
+  /** A stream has ended, or the peer allows more of them: `room()` may have grown. */
+  onRoom?(): void;
+}
+
+export interface SessionLimits {
+  /** Streams that a client may have open at our server. */
+  readonly maxStreams: number;
+  readonly rates: limits.Rates;
+}
+
+export interface SessionDeps {
+  readonly role: Role;
+  readonly outlet: Outlet;
+  readonly owner: SessionOwner;
+  /** Milliseconds that never go back. */
+  readonly now: () => number;
+  readonly limits?: Partial<SessionLimits>;
+}
+
+/** The peer must have sent SETTINGS within this time. */
+export const SETTINGS_TIMEOUT_MS = 10_000;
+
+/** The PING that follows a first GOAWAY: its answer means that the peer has seen it. */
+const DRAIN_PING = 0x64_72_61_69;
+const LIFE_PING = 0x6c_69_66_65;
+
+type Phase = 'new' | 'open' | 'draining' | 'dead';
+
+export class HboneSession {
+  readonly #role: Role;
+  readonly #owner: SessionOwner;
+  readonly #now: () => number;
+  readonly #maxStreams: number;
+  readonly #send: SendSide;
+  readonly #table: StreamTable;
+  readonly #reader: FrameReader;
+  readonly #received = new ReceiveWindow(limits.CONNECTION_WINDOW, limits.CONNECTION_HOLD);
+  readonly #keepAlive: KeepAlive;
+  readonly #startedAt: number;
+  #phase: Phase = 'new';
+  #peerGoesAway = false;
+
+  constructor(deps: SessionDeps) {
+    const { role, owner, now } = deps;
+    this.#role = role;
+    this.#owner = owner;
+    this.#now = now;
+    this.#maxStreams = deps.limits?.maxStreams ?? limits.MAX_STREAMS;
+    this.#startedAt = now();
+    this.#keepAlive = new KeepAlive(this.#startedAt);
+    this.#send = new SendSide(deps.outlet, new PeerSettings(role === 'client'));
+    const guards = new Guards(deps.limits?.rates ?? limits.RATES, now);
+    const host = {
+      send: this.#send,
+      onConsumed: (bytes: number): void => this.#onConsumed(bytes),
+      onEnded: (stream: OpenStream, how: Ending): void => this.#onEnded(stream, how),
+    };
+    this.#table = new StreamTable({
+      role,
+      maxStreams: this.#maxStreams,
+      host,
+      guards,
+      onRequest: (stream, request) => owner.onRequest(stream, request),
+    });
+    const receiveSide = new ReceiveSide({
+      role,
+      maxHeaderList: maxHeaderList(role),
+      table: this.#table,
+      send: this.#send,
+      guards,
+      events: {
+        onReady: () => owner.onReady(),
+        onSettings: () => owner.onRoom?.(),
+        onPong: (bytes, at) => this.#onPong(bytes, at),
+        onGoaway: (_last, code) => this.#onGoaway(code),
+        bookData: (length) => this.#bookData(length),
+        onConsumed: (bytes) => this.#onConsumed(bytes),
+      },
+    });
+    this.#reader = new FrameReader(receiveSide, { expectPreface: role === 'server' });
+  }
+
+  /** How many streams are open. */
+  get streams(): number {
+    return this.#table.size;
+  }
+
+  /** How many the peer allows; `Infinity` when it has set no limit. */
+  get peerMaxStreams(): number {
+    return this.#send.peer.maxStreams;
+  }
+
+  /** The peer's SETTINGS have come. */
+  get ready(): boolean {
+    return this.#send.peer.arrived;
+  }
+
+  get closed(): boolean {
+    return this.#phase === 'dead';
+  }
+
+  /** Bytes received that the far sides have not taken yet, in all streams. */
+  get unconsumed(): number {
+    return this.#received.unconsumed;
+  }
+
+  /** How many more streams may be opened now. */
+  room(): number {
+    if (this.#role !== 'client' || this.#phase !== 'open' || this.#peerGoesAway) return 0;
+    if (!this.#table.hasIds) return 0;
+    return Math.max(0, this.#send.peer.maxStreams - this.#table.size);
+  }
+
+  canOpen(): boolean {
+    return this.room() > 0;
+  }
+
+  /** Writes what opens our direction. */
+  start(): void {
+    if (this.#phase !== 'new') return;
+    this.#phase = 'open';
+    const increment = limits.CONNECTION_WINDOW - INITIAL_WINDOW;
+    this.#send.settings(this.#settings(), this.#role === 'client', increment);
+  }
+
+  /** Takes bytes of the transport; whole frames or not. */
+  receive(bytes: Buffer, from: number, to: number): void {
+    if (this.#phase === 'dead') return;
+    this.#keepAlive.heard(this.#now());
+    try {
+      this.#reader.receive(bytes, from, to);
+    } catch (error) {
+      if (error instanceof MeshError && error.code === 'HTTP2_PROTOCOL_ERROR') {
+        this.#die(error, faultCode(error));
+        return;
+      }
+      // A user of ours threw: what follows in these bytes can no longer be told apart.
+      this.close(lost('a handler of a stream failed'), CODE.internalError);
+      throw error;
+    }
+  }
+
+  /** Client: opens a stream; set its owner before bytes come. Throws LIMIT_REACHED without room. */
+  open(request: ConnectRequest): Stream {
+    if (!this.canOpen()) {
+      throw new MeshError('LIMIT_REACHED', 'Cannot open a stream: the session takes no more', {
+        details: { streams: this.streams, peerMaxStreams: this.peerMaxStreams },
+      });
+    }
+    const stream = this.#table.add();
+    this.#send.headers(stream.id, requestBytes(request), false, (encoder) => {
+      encodeRequest(encoder, request);
+    });
+    return stream;
+  }
+
+  /** The outlet is no longer blocked: those who wait may send. */
+  onWritable(): void {
+    if (this.#phase !== 'dead') this.#send.wake();
+  }
+
+  /** Sends a PING now. */
+  ping(): void {
+    if (this.#phase !== 'dead') this.#send.ping(LIFE_PING, 0);
+  }
+
+  /**
+   * Takes no new streams; those that are open go on, and `onIdle` says when none is left. A server
+   * first tells its peer so and refuses nothing until the peer has seen it (RFC 9113 section 6.8).
+   */
+  goAway(): void {
+    if (this.#phase !== 'open') return;
+    this.#phase = 'draining';
+    if (this.#role === 'client') {
+      this.#send.goaway(0, CODE.noError);
+      return;
+    }
+    this.#send.goaway(LARGEST_STREAM_ID, CODE.noError);
+    this.#send.ping(DRAIN_PING, 0);
+  }
+
+  /** To be called about once a second: PING, and the end of a peer that is silent. */
+  onTimer(nowMs: number): void {
+    if (this.#phase === 'dead' || this.#phase === 'new') return;
+    if (!this.ready && nowMs - this.#startedAt >= SETTINGS_TIMEOUT_MS) {
+      this.#die(lost('no SETTINGS from the peer within 10 s'), CODE.settingsTimeout);
+      return;
+    }
+    const beat = this.#keepAlive.beat(nowMs);
+    if (beat === 'ping') this.ping();
+    if (beat === 'dead') this.#die(lost('the peer does not answer PING'), CODE.noError);
+  }
+
+  /** Ends the session from our side: GOAWAY, `onLost` for every stream, no `onError`. */
+  close(error: MeshError, code: number = CODE.noError): void {
+    if (this.#phase === 'dead') return;
+    this.#send.goaway(this.#table.lastPeerId, code);
+    this.lost(error);
+  }
+
+  /** The transport has ended: `onLost` for every stream; writes nothing. */
+  lost(error: MeshError): void {
+    if (this.#phase === 'dead') return;
+    this.#phase = 'dead';
+    this.#reader.stop();
+    this.#send.stop();
+    for (const stream of this.#table.clear()) stream.lose(error);
+  }
+
+  #die(error: MeshError, code: number): void {
+    if (this.#phase === 'dead') return;
+    this.close(error, code);
+    this.#owner.onError(error);
+  }
+
+  #settings(): readonly Setting[] {
+    const common: readonly Setting[] = [
+      [SETTING.headerTableSize, 0],
+      [SETTING.initialWindowSize, limits.STREAM_WINDOW],
+      [SETTING.maxFrameSize, limits.MAX_FRAME],
+      [SETTING.maxHeaderListSize, maxHeaderList(this.#role)],
+    ];
+    const own: Setting =
+      this.#role === 'client'
+        ? [SETTING.enablePush, 0]
+        : [SETTING.maxConcurrentStreams, this.#maxStreams];
+    return [...common, own];
+  }
+
+  #bookData(length: number): void {
+    if (!this.#received.receive(length)) {
+      throw http2Fault(CODE.flowControlError, 'DATA beyond the window of the connection');
+    }
+    this.#giveCredit();
+  }
+
+  #onConsumed(bytes: number): void {
+    this.#received.consume(bytes);
+    this.#giveCredit();
+  }
+
+  #giveCredit(): void {
+    const credit = this.#received.credit();
+    if (credit > 0 && this.#phase !== 'dead') this.#send.windowUpdate(0, credit);
+  }
+
+  #onEnded(stream: OpenStream, how: Ending): void {
+    this.#table.remove(stream, how);
+    this.#owner.onRoom?.();
+    if (this.#table.size === 0) this.#owner.onIdle();
+  }
+
+  #onPong(bytes: Buffer, at: number): void {
+    this.#keepAlive.answered();
+    if (this.#phase !== 'draining' || this.#role !== 'server') return;
+    if (read32(bytes, at) !== DRAIN_PING) return;
+    this.#table.refuseNew();
+    this.#send.goaway(this.#table.lastPeerId, CODE.noError);
+  }
+
+  #onGoaway(code: number): void {
+    this.#peerGoesAway = true;
+    this.#owner.onGoAway(code);
+  }
+}
+
+/** hbone.md section 1.8: answers are short, requests may carry more. */
+function maxHeaderList(role: Role): number {
+  return role === 'client' ? 16 * 1024 : limits.MAX_HEADER_LIST;
+}
+
+function lost(found: string): MeshError {
+  return new MeshError('TUNNEL_LOST', `Cannot keep the tunnel: ${found}`);
+}

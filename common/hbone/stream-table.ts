@@ -1,0 +1,224 @@
+/**
+ * The streams of one session, and what the peer's frames mean for them (RFC 9113 section 5.1).
+ *
+ * A fault of one stream costs that stream and is counted; a fault that could only come from a broken
+ * or hostile peer is thrown and costs the session. Frames for a stream that we have reset are
+ * expected for a while and dropped. The number of streams is bounded: by our limit in a server, by
+ * the peer's in a client.
+ */
+import { http2Fault } from '../http2/fault.ts';
+import { CODE, LARGEST_STREAM_ID, LARGEST_WINDOW } from '../http2/frames.ts';
+import { readMessage } from '../http2/message.ts';
+import type { Header } from '../http2/static-table.ts';
+import { EndedStreams } from './ended-streams.ts';
+import type { Guards } from './guards.ts';
+import { readRequest, readResponse, type ConnectRequest, type InvalidRequest } from './headers.ts';
+import { OpenStream, type Ending, type StreamHost } from './open-stream.ts';
+
+export type Role = 'client' | 'server';
+
+export interface TableDeps {
+  readonly role: Role;
+  readonly maxStreams: number;
+  readonly host: StreamHost;
+  readonly guards: Guards;
+  /** A request came (server). */
+  readonly onRequest: (stream: OpenStream, request: ConnectRequest | InvalidRequest) => void;
+}
+
+export class StreamTable {
+  readonly #deps: TableDeps;
+  readonly #streams = new Map<number, OpenStream>();
+  readonly #ended = new EndedStreams();
+  /** The largest id that the peer has used, and the largest that it may use. */
+  #lastPeerId = 0;
+  #lastAllowed = LARGEST_STREAM_ID;
+  #nextOwnId = 1;
+
+  constructor(deps: TableDeps) {
+    this.#deps = deps;
+  }
+
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  get lastPeerId(): number {
+    return this.#lastPeerId;
+  }
+
+  /** Whether this client has ids left for more streams. */
+  get hasIds(): boolean {
+    return this.#nextOwnId < LARGEST_STREAM_ID;
+  }
+
+  all(): OpenStream[] {
+    return Array.from(this.#streams.values());
+  }
+
+  find(id: number): OpenStream | undefined {
+    return this.#streams.get(id);
+  }
+
+  /** Makes the next stream of a client. */
+  add(): OpenStream {
+    const stream = new OpenStream(this.#nextOwnId, this.#deps.host);
+    this.#nextOwnId += 2;
+    this.#streams.set(stream.id, stream);
+    return stream;
+  }
+
+  remove(stream: OpenStream, how: Ending): void {
+    this.#streams.delete(stream.id);
+    this.#ended.remember(stream.id, how);
+  }
+
+  /** Refuses every request from now on. */
+  refuseNew(): void {
+    this.#lastAllowed = this.#lastPeerId;
+  }
+
+  /** Forgets all streams and returns them. */
+  clear(): OpenStream[] {
+    const streams = this.all();
+    this.#streams.clear();
+    return streams;
+  }
+
+  /** Takes a whole header list; `selfDependent` is a fault of its stream. */
+  onHeaders(id: number, headers: readonly Header[], endStream: boolean, fault: boolean): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) this.#onFirstHeaders(id, headers, endStream, fault);
+    else if (fault) this.fault(stream, CODE.protocolError);
+    else if (stream.remoteEnded) this.fault(stream, CODE.streamClosed);
+    else if (stream.answered || this.#deps.role === 'server')
+      this.fault(stream, CODE.protocolError);
+    else this.#onResponse(stream, headers, endStream);
+  }
+
+  /** DATA for a stream that is not open. */
+  onStrayData(id: number): void {
+    this.#mustHaveBeen(id, 'DATA');
+    const ending = this.#ended.endingOf(id);
+    if (ending === 'reset') return;
+    if (ending === 'ended') throw http2Fault(CODE.streamClosed, `DATA on ended stream ${id}`);
+    this.#refuse(id, CODE.streamClosed);
+  }
+
+  onReset(id: number, code: number): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      this.#mustHaveBeen(id, 'RST_STREAM');
+      this.#deps.guards.count('idleFrames');
+      return;
+    }
+    if (this.#deps.role === 'server' && !stream.answered) this.#deps.guards.count('earlyResets');
+    stream.resetByPeer(code);
+  }
+
+  onWindowUpdate(id: number, increment: number): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      this.#mustHaveBeen(id, 'WINDOW_UPDATE');
+      return;
+    }
+    if (increment === 0) this.fault(stream, CODE.protocolError);
+    else if (!this.#widen(stream, increment)) this.fault(stream, CODE.flowControlError);
+  }
+
+  /** The peer has changed the window that every stream starts with; false when one overflows. */
+  widenAll(delta: number): boolean {
+    return this.all().every((stream) => this.#widen(stream, delta));
+  }
+
+  /** PRIORITY means nothing to us, but it may not be wrong. */
+  onPriority(id: number, parent: number): void {
+    const stream = this.#streams.get(id);
+    if (stream !== undefined && parent === id) this.fault(stream, CODE.protocolError);
+  }
+
+  /** Streams that the peer's GOAWAY says it will not serve. */
+  onGoaway(lastStream: number): void {
+    if (this.#deps.role === 'server') return;
+    for (const stream of this.all()) {
+      if (stream.id > lastStream) stream.resetByPeer(CODE.refusedStream);
+    }
+  }
+
+  /** Resets a stream for a fault of the peer's, which counts. */
+  fault(stream: OpenStream, code: number): void {
+    this.#deps.guards.count('provokedResets');
+    stream.fault(code);
+  }
+
+  #onFirstHeaders(id: number, headers: readonly Header[], end: boolean, fault: boolean): void {
+    if (this.#deps.role === 'server' && id % 2 === 1 && id > this.#lastPeerId) {
+      this.#lastPeerId = id;
+      if (fault) this.#refuse(id, CODE.protocolError);
+      else this.#onRequest(id, headers, end);
+      return;
+    }
+    const ending = this.#ended.endingOf(id);
+    if (ending === 'reset') return;
+    if (ending === undefined) throw http2Fault(CODE.protocolError, `HEADERS on stream ${id}`);
+    if (ending === 'ended') throw http2Fault(CODE.streamClosed, `HEADERS on ended stream ${id}`);
+    this.#refuse(id, CODE.streamClosed);
+  }
+
+  #onRequest(id: number, headers: readonly Header[], endStream: boolean): void {
+    if (id > this.#lastAllowed || this.#streams.size >= this.#deps.maxStreams) {
+      this.#refuse(id, CODE.refusedStream);
+      return;
+    }
+    const message = readMessage(headers, 'request');
+    if (typeof message === 'string') {
+      this.#refuse(id, CODE.protocolError);
+      return;
+    }
+    const stream = new OpenStream(id, this.#deps.host);
+    stream.endsAtOnce = endStream;
+    this.#streams.set(id, stream);
+    this.#deps.onRequest(stream, readRequest(message));
+    if (endStream) stream.endRemote();
+  }
+
+  #onResponse(stream: OpenStream, headers: readonly Header[], endStream: boolean): void {
+    const message = readMessage(headers, 'response');
+    const status = typeof message === 'string' ? 0 : Number(message.pseudo.get('status'));
+    if (typeof message === 'string' || status === 101 || (status < 200 && endStream)) {
+      this.fault(stream, CODE.protocolError);
+      return;
+    }
+    if (status < 200) {
+      this.#deps.guards.count('idleFrames');
+      return;
+    }
+    stream.answered = true;
+    stream.owner?.onResponse(status, readResponse(message));
+    if (endStream) stream.endRemote();
+  }
+
+  #widen(stream: OpenStream, increment: number): boolean {
+    const before = stream.sendWindow;
+    stream.sendWindow += increment;
+    if (stream.sendWindow > LARGEST_WINDOW) return false;
+    this.#deps.host.send.widen(stream, before);
+    return true;
+  }
+
+  /** Resets a stream that is not there. */
+  #refuse(id: number, code: number): void {
+    this.#deps.guards.count('provokedResets');
+    this.#ended.remember(id, 'reset');
+    this.#deps.host.send.rstStream(id, code);
+  }
+
+  /** Frames on a stream that nobody has opened come from a broken peer. */
+  #mustHaveBeen(id: number, frame: string): void {
+    const opened =
+      this.#deps.role === 'server'
+        ? id % 2 === 1 && id <= this.#lastPeerId
+        : id % 2 === 1 && id < this.#nextOwnId;
+    if (!opened) throw http2Fault(CODE.protocolError, `${frame} on idle stream ${id}`);
+  }
+}
