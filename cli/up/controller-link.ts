@@ -68,8 +68,7 @@ export class ControllerLink {
       try {
         const state = decodeDesired(await this.#call('GET', `/v1/directory/desired${after}`));
         silent = false;
-        const query = new URLSearchParams({ after: String(state.version), epoch: state.epoch });
-        after = `?${query.toString()}`;
+        after = `?after=${state.version}`;
         if (state.epoch !== this.#epoch) this.#again(state.epoch);
         this.#deps.onDesired(state);
       } catch (error) {

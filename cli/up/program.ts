@@ -39,7 +39,7 @@ export class Program {
   #restarts = 0;
   /** Those that were replaced and finish what they have in hand. */
   readonly #leaving = new Set<Child>();
-  #keeping: Promise<void> = Promise.resolve();
+  #keeping: Promise<unknown> = Promise.resolve();
 
   constructor(plan: ProgramPlan) {
     this.#plan = plan;
@@ -81,7 +81,7 @@ export class Program {
     const old = this.#child;
     const next = this.#spawn();
     if (old !== undefined) this.#leaving.add(old);
-    this.#keeping = Promise.all([this.#keeping, this.#keep(next)]).then(() => {});
+    this.#keeping = Promise.all([this.#keeping, this.#keep(next)]);
     await this.#ready(next);
     old?.signal('SIGTERM');
     await old?.exit;

@@ -6,11 +6,11 @@
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { MeshError } from '#common/errors.ts';
+import { RUN_ROOT } from '../mesh-file.ts';
 import { run } from './command.ts';
 import { isAlive, killAll, markOf, processesIn, readProcessList } from './processes.ts';
 import type { ProcessMark } from './processes.ts';
 
-export const RUN_ROOT = '/run/plumbline';
 const NETNS_DIR = '/run/netns';
 const NAME = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
 

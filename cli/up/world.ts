@@ -98,13 +98,24 @@ export class World {
     const space = await this.#create(`node.${name}`, this.#own(plan.address4, plan.address6));
     const port = `node${plan.number}`;
     const node: NodeState = { ...space, name, port, plan, hosts: new HostNumbers() };
-    const others = [...this.#nodes.values()];
+    this.#nodes.set(name, node);
+    try {
+      await this.#joinNode(node);
+    } catch (error) {
+      await this.removeNode(name);
+      throw error;
+    }
+    return node;
+  }
+
+  async #joinNode({ netns, name, port, plan }: NodeState): Promise<void> {
+    const others = [...this.#nodes.values()].filter((other) => other.name !== name);
     await ip(this.hub.netns, [
-      `link add ${port} type veth peer name eth0 netns ${space.netns}`,
+      `link add ${port} type veth peer name eth0 netns ${netns}`,
       `link set ${port} master br0 up`,
     ]);
     // The bridge has its address before there are routes: they take it for their source otherwise.
-    await ip(space.netns, [
+    await ip(netns, [
       'link set eth0 up',
       ...this.#addresses('eth0', `${plan.address4}/24`, `${plan.address6}/64`),
       'link add cni0 type bridge mcast_snooping 0',
@@ -113,8 +124,6 @@ export class World {
       ...others.flatMap((other) => this.#routes('add', other.plan)),
     ]);
     for (const other of others) await ip(other.netns, this.#routes('add', plan));
-    this.#nodes.set(name, node);
-    return node;
   }
 
   /** Its pods must have been removed before. */
@@ -123,7 +132,8 @@ export class World {
     if (node === undefined) return;
     this.#nodes.delete(name);
     for (const other of this.#nodes.values()) {
-      await ip(other.netns, this.#routes('del', node.plan));
+      // A node that could not be joined has no routes to take away.
+      await ip(other.netns, this.#routes('del', node.plan)).catch(() => {});
     }
     await this.#delete(node);
     this.#numbers.delete(node.plan.number);
@@ -146,18 +156,28 @@ export class World {
     const port = `pod${this.#ports.toString(36)}`;
     const pod: PodState = { ...space, podUid, node, host, port };
     this.#pods.set(podUid, pod);
+    try {
+      await this.#joinPod(pod);
+    } catch (error) {
+      await this.removePod(podUid);
+      throw error;
+    }
+    return pod;
+  }
+
+  async #joinPod({ node, port, netns, path, podUid, host }: PodState): Promise<void> {
+    const { address4, address6 } = podAddresses(node.plan, host);
     await ip(node.netns, [
-      `link add ${port} type veth peer name eth0 netns ${space.netns}`,
+      `link add ${port} type veth peer name eth0 netns ${netns}`,
       `link set ${port} master cni0 up`,
     ]);
-    await ip(space.netns, [
+    await ip(netns, [
       'link set eth0 up',
       ...this.#addresses('eth0', `${address4}/16`, `${address6}/64`),
       `route add default via ${node.plan.gateway4}`,
       ...(this.#families.includes(6) ? [`route add default via ${node.plan.gateway6}`] : []),
     ]);
-    symlinkSync(space.path, `${this.#dir.netns}/${podUid}`);
-    return pod;
+    symlinkSync(path, `${this.#dir.netns}/${podUid}`);
   }
 
   async removePod(podUid: string): Promise<void> {
@@ -166,7 +186,7 @@ export class World {
     this.#pods.delete(podUid);
     rmSync(`${this.#dir.netns}/${podUid}`, { force: true });
     // An agent may hold the namespace open for a while; the address must be free at once.
-    await ip(pod.node.netns, [`link del ${pod.port}`]);
+    await ip(pod.node.netns, [`link del ${pod.port}`]).catch(() => {}); // It may have no end yet.
     await this.#delete(pod);
     pod.node.hosts.free(pod.host);
   }
