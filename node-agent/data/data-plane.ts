@@ -21,6 +21,7 @@ import type {
 } from './messages.ts';
 import { closeOrphans } from './orphans.ts';
 import type { ConnectionInfo, ConnectionRecord } from './record.ts';
+import { Names } from './names.ts';
 import { openListeners, servicesOf } from './sockets.ts';
 import { WorkerHost } from './worker-host.ts';
 
@@ -64,6 +65,7 @@ export class DataPlane {
   readonly #leaving = new Set<Place>();
   readonly #credentials = new Map<Identity, Credentials>();
   readonly #retired: FlowReader[] = [];
+  readonly #names = new Names();
   #isStopping = false;
   #lastDeath = 0;
 
@@ -81,6 +83,11 @@ export class DataPlane {
     const shared = new Uint8Array(new SharedArrayBuffer(packed.length));
     shared.set(packed);
     this.#post({ kind: 'update', packed: shared });
+  }
+
+  /** Resolves when every worker has in force all that it was told so far. */
+  async settled(): Promise<void> {
+    await this.#askAll((host) => host.ask({ kind: 'settle' }));
   }
 
   setCredentials(identity: Identity, credentials: Credentials): void {
@@ -181,16 +188,25 @@ export class DataPlane {
 
   #newHost(number: number): WorkerHost {
     return new WorkerHost(number, {
-      onMessage: (message) => this.#take(message),
+      onMessage: (message, host) => this.#take(message, host),
       onDeath: (host, cause) => this.#replace(host, cause),
     });
   }
 
-  #take(message: FromWorker): void {
+  #take(message: FromWorker, host: WorkerHost): void {
     if (message.kind === 'records') this.#options.onClosed(message.records);
     else if (message.kind === 'probe') this.#options.onProbe(message.arrival);
+    else if (message.kind === 'resolve') void this.#resolve(message, host);
     else if (message.kind === 'log')
       this.#options.log[message.level](message.message, message.fields);
+  }
+
+  async #resolve(
+    { query, hostname }: Extract<FromWorker, { kind: 'resolve' }>,
+    host: WorkerHost,
+  ): Promise<void> {
+    const addresses = await this.#names.addressesOf(hostname);
+    host.post({ kind: 'resolved', query, addresses });
   }
 
   #replace(dead: WorkerHost, cause: unknown): void {

@@ -47,6 +47,8 @@ export const MOST_HANDSHAKES = 4_096;
 export const READS_PER_TURN = 8;
 /** Bytes that one read may bring. */
 export const READ_BYTES = 128 * 1024;
+/** The same into a tunnel: with its head such a frame fills 8 TLS records to the byte. */
+export const STREAM_READ_BYTES = 8 * 16_384 - 9;
 /** Bytes queued for a plain peer above which the other side is not read. */
 export const PLAIN_HIGH_WATER = 256 * 1024;
 

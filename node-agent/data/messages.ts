@@ -73,18 +73,21 @@ export type ToWorker =
       readonly podUid: string;
       readonly drainMs: number;
     }
+  /** Answered when all that was posted before is in force. */
+  | { readonly kind: 'settle'; readonly ask: number }
   | { readonly kind: 'expect probe'; readonly ask: number; readonly token: ProbeToken }
   | { readonly kind: 'forget probe'; readonly token: ProbeToken }
+  | { readonly kind: 'resolved'; readonly query: number; readonly addresses: readonly string[] }
   | { readonly kind: 'connections'; readonly ask: number }
   | { readonly kind: 'stop accepting'; readonly ask: number }
   | { readonly kind: 'drain'; readonly ask: number; readonly drainMs: number }
   | { readonly kind: 'stop' };
 
 export type FromWorker =
-  | { readonly kind: 'ready' }
   | { readonly kind: 'records'; readonly records: readonly ConnectionRecord[] }
   | { readonly kind: 'labels'; readonly row: number; readonly labels: FlowLabels }
   | { readonly kind: 'probe'; readonly arrival: ProbeArrival }
+  | { readonly kind: 'resolve'; readonly query: number; readonly hostname: string }
   | { readonly kind: 'done'; readonly ask: number }
   | {
       readonly kind: 'connections';

@@ -91,10 +91,13 @@ function openOne(address: string, port: number, type: number): number {
 }
 
 /** Makes a socket for a connection that leaves the pod; a negated errno when there is none. */
-export function openOutgoing(netns: number, address: string): number {
-  const fd = inNetns(netns, () => socket(familyOf(address)));
+export function openOutgoing(netns: number, address: string, type = sys.SOCK_STREAM): number {
+  const fd = inNetns(netns, () => socket(familyOf(address), type));
   if (fd < 0) return fd;
-  const done = firstError([() => mark(fd, limits.SOCKET_MARK), () => watchPeer(fd)]);
+  const done = firstError([
+    () => mark(fd, limits.SOCKET_MARK),
+    () => (type === sys.SOCK_STREAM ? watchPeer(fd) : 0),
+  ]);
   if (done >= 0) return fd;
   closeFd(fd);
   return done;

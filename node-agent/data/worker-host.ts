@@ -13,7 +13,7 @@ import { FlowReader, newCounterMemory } from './flow-table.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 
 export interface WorkerOwner {
-  onMessage(message: FromWorker): void;
+  onMessage(message: FromWorker, from: WorkerHost): void;
   /** The thread has ended without being told to. */
   onDeath(host: WorkerHost, cause: unknown): void;
 }
@@ -88,7 +88,7 @@ export class WorkerHost {
     if (message.kind === 'labels') this.flows.learn(message.row, message.labels);
     if (message.kind === 'records') this.flows.tookRecords(message.records.length);
     if (message.kind !== 'done' && message.kind !== 'connections') {
-      this.#owner.onMessage(message);
+      this.#owner.onMessage(message, this);
       return;
     }
     this.#asked.get(message.ask)?.resolve(message);

@@ -1,0 +1,214 @@
+/**
+ * A tunnel that somebody has opened to a pod: the server's half of mutual TLS and HTTP/2.
+ *
+ * Not a byte of HTTP/2 is looked at before the peer has shown the certificate of a workload in our
+ * trust domain. What it asks for then is decided stream by stream (inbound.ts); a peer that is
+ * refused before that still leaves a record.
+ */
+import { TlsConnection } from '#common/engine/tls-connection.ts';
+import type { TlsOwner } from '#common/engine/tls-owner.ts';
+import { peerIdentity } from '#common/engine/tls-peer.ts';
+import type { PeerCertificate } from '#common/engine/tls-peer.ts';
+import { MeshError } from '#common/errors.ts';
+import type { ConnectRequest, InvalidRequest } from '#common/hbone/headers.ts';
+import { HboneSession } from '#common/hbone/session.ts';
+import type { SessionOwner } from '#common/hbone/session.ts';
+import type { Stream } from '#common/hbone/stream.ts';
+import { identityParts } from '#common/identity.ts';
+import type { Identity } from '#common/identity.ts';
+import { closeFd, localOf, peerOf } from '#common/sys/libc.ts';
+import type { Endpoint } from '#common/sys/sockaddr.ts';
+import { setReset } from '#common/sys/socket-options.ts';
+import { noCertificate } from './client-tunnel.ts';
+import { Flow } from './flow.ts';
+import { InboundStream } from './inbound.ts';
+import * as limits from './limits.ts';
+import type { Pod, ServedTunnel } from './pod.ts';
+import type { Expectant } from './readiness.ts';
+
+/** Takes a connection that came to port 15008 of a pod. */
+export function acceptTunnel(pod: Pod, fd: number): void {
+  const source = peerOf(fd);
+  const local = localOf(fd);
+  if (source === undefined || local === undefined) {
+    closeFd(fd); // Reset already.
+    return;
+  }
+  new Served(pod, fd, { source, local }).begin();
+}
+
+class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
+  readonly #pod: Pod;
+  readonly #fd: number;
+  readonly #source: Endpoint;
+  readonly #local: Endpoint;
+  #tls: TlsConnection | undefined;
+  #session: HboneSession | undefined;
+  #peer: Identity | undefined;
+  #failure: MeshError | undefined;
+  #isShaking = false;
+  #isRetired = false;
+
+  constructor(pod: Pod, fd: number, ends: { source: Endpoint; local: Endpoint }) {
+    this.#pod = pod;
+    this.#fd = fd;
+    this.#source = ends.source;
+    this.#local = ends.local;
+  }
+
+  begin(): void {
+    const context = this.#pod.context();
+    if (context === undefined) {
+      if (!this.#pod.readiness.wait(this)) this.onGivenUp();
+      return;
+    }
+    this.#pod.readiness.forget(this);
+    if (this.#pod.handshakes >= limits.MOST_HANDSHAKES) {
+      this.#drop(new MeshError('LIMIT_REACHED', 'Cannot accept a tunnel: too many handshakes'));
+      return;
+    }
+    this.#pod.handshakes += 1;
+    this.#isShaking = true;
+    this.#tls = new TlsConnection({
+      loop: this.#pod.shared.loop,
+      fd: this.#fd,
+      context,
+      role: 'server',
+      owner: this,
+      handshakeTimeoutMs: limits.HANDSHAKE_TIMEOUT_MS,
+    });
+    this.#pod.served.add(this);
+    this.#pod.shared.table.count('serverTunnelsOpen');
+  }
+
+  onMaybeReady(): void {
+    this.begin();
+  }
+
+  onGivenUp(): void {
+    this.#drop(noCertificate(this.#pod.plan.identity));
+  }
+
+  retire(): void {
+    if (this.#isRetired) return;
+    this.#isRetired = true;
+    this.#session?.goAway();
+    if (this.#session === undefined) this.#tls?.destroy();
+    else this.onIdle();
+  }
+
+  onTick(now: number): void {
+    this.#session?.onTimer(now);
+  }
+
+  onSecure(certificate: PeerCertificate): boolean {
+    this.#shaken();
+    const identity = peerIdentity(certificate);
+    if (identity === undefined || !this.#isOfOurDomain(identity)) {
+      const shown = identity ?? certificate.uris.join(', ');
+      this.#failure = new MeshError(
+        'IDENTITY_REFUSED',
+        `Cannot accept a tunnel from "${shown}": no workload of our trust domain`,
+        { details: { shown } },
+      );
+      return false;
+    }
+    this.#peer = identity;
+    this.#pod.shared.table.count('handshakesAccepted');
+    const tls = this.#tls;
+    if (tls === undefined) return false;
+    this.#session = new HboneSession({
+      role: 'server',
+      outlet: tls,
+      owner: this,
+      now: () => this.#pod.shared.loop.now,
+    });
+    this.#session.start();
+    return true;
+  }
+
+  onPlain(bytes: Buffer, from: number, to: number): void {
+    this.#session?.receive(bytes, from, to);
+  }
+
+  onWritable(): void {
+    this.#session?.onWritable();
+  }
+
+  onClosed(error: MeshError | undefined): void {
+    this.#shaken();
+    const { table } = this.#pod.shared;
+    table.count('serverTunnelsOpen', -1);
+    this.#pod.served.delete(this);
+    if (this.#session === undefined) {
+      table.count('handshakesFailed');
+      this.#tell(
+        this.#failure ??
+          error ??
+          new MeshError('TLS_FAILURE', 'Cannot accept a tunnel: the peer has left'),
+      );
+      return;
+    }
+    this.#session.lost(
+      this.#failure ??
+        error ??
+        new MeshError('TUNNEL_LOST', 'Cannot go on: the peer closed the tunnel'),
+    );
+  }
+
+  onReady(): void {
+    // Nothing waits for it here.
+  }
+
+  onRequest(stream: Stream, request: ConnectRequest | InvalidRequest): void {
+    const stage = this.#tls?.stage;
+    const identity = this.#peer;
+    if (stage === undefined || identity === undefined) return;
+    const ends = { source: this.#source, local: this.#local, identity };
+    new InboundStream(this.#pod, { stage, stream, ...ends }).begin(request);
+  }
+
+  onGoAway(): void {
+    this.#isRetired = true;
+  }
+
+  onIdle(): void {
+    if (this.#isRetired && this.#session?.streams === 0) this.#tls?.end();
+  }
+
+  onError(error: MeshError): void {
+    this.#failure ??= error;
+    this.#tls?.end();
+  }
+
+  #isOfOurDomain(identity: Identity): boolean {
+    const ours = identityParts(this.#pod.plan.identity).trustDomain;
+    return identityParts(identity).trustDomain === ours;
+  }
+
+  #shaken(): void {
+    if (!this.#isShaking) return;
+    this.#isShaking = false;
+    this.#pod.handshakes -= 1;
+  }
+
+  #drop(error: MeshError): void {
+    this.#pod.readiness.forget(this);
+    setReset(this.#fd);
+    closeFd(this.#fd);
+    this.#pod.shared.table.count('handshakesFailed');
+    this.#tell(error);
+  }
+
+  /** The record of a tunnel that never came to be. */
+  #tell(error: MeshError): void {
+    const { view, flows } = this.#pod.shared;
+    const flow = new Flow(flows, {
+      direction: 'inbound',
+      podUid: this.#pod.plan.podUid,
+      source: { ...this.#source, workload: view.workloadAt(this.#source.address), identity: '' },
+      destination: { ...this.#local, workload: this.#pod.workload(), identity: '' },
+    });
+    flow.end('failed', error);
+  }
+}
