@@ -47,8 +47,11 @@ function pair(
     name,
     missing,
     async start(directory) {
-      const children = [];
-      for (const [side, namespace] of [['in', SERVER], ['out', CLIENT]] as const) {
+      const children: ChildProcess[] = [];
+      for (const [side, namespace] of [
+        ['in', SERVER],
+        ['out', CLIENT],
+      ] as const) {
         const config = `${directory}/${name}.${side}.${extension}`;
         writeFileSync(config, template(`${HERE}peers/${name}.${side}.${extension}`, directory));
         children.unshift(inNamespace(namespace, command(config, directory), `${config}.log`));
@@ -78,9 +81,22 @@ const envoyMissing = existsSync(envoyPath)
 
 export const PEERS: readonly Subject[] = [
   pair('haproxy', 'cfg', onPath('haproxy'), (config) => ['haproxy', '-db', '-f', config]),
-  pair('nginx', 'conf', onPath('nginx'), (config, directory) => ['nginx', '-p', directory, '-c', config]),
+  pair('nginx', 'conf', onPath('nginx'), (config, directory) => [
+    'nginx',
+    '-p',
+    directory,
+    '-c',
+    config,
+  ]),
   pair('envoy', 'yaml', envoyMissing, (config) => [
-    envoyPath, '-c', config, '--concurrency', '2', '--disable-hot-restart', '-l', 'error',
+    envoyPath,
+    '-c',
+    config,
+    '--concurrency',
+    '2',
+    '--disable-hot-restart',
+    '-l',
+    'error',
   ]),
 ];
 
@@ -96,8 +112,26 @@ function template(path: string, directory: string): string {
 
 function redirect(how: '-A' | '-D'): void {
   run(
-    'ip', 'netns', 'exec', CLIENT, 'iptables', '-w', '-t', 'nat', how, 'OUTPUT', '-p', 'tcp',
-    '-d', SERVER_ADDRESS, '--dport', String(APP_PORT), '-j', 'REDIRECT', '--to-ports', String(LISTEN_PORT),
+    'ip',
+    'netns',
+    'exec',
+    CLIENT,
+    'iptables',
+    '-w',
+    '-t',
+    'nat',
+    how,
+    'OUTPUT',
+    '-p',
+    'tcp',
+    '-d',
+    SERVER_ADDRESS,
+    '--dport',
+    String(APP_PORT),
+    '-j',
+    'REDIRECT',
+    '--to-ports',
+    String(LISTEN_PORT),
   );
 }
 
@@ -109,7 +143,10 @@ export function inNamespace(
   env: NodeJS.ProcessEnv = process.env,
 ): ChildProcess {
   const log = openSync(logFile, 'w');
-  return spawn('ip', ['netns', 'exec', namespace, ...command], { stdio: ['ignore', log, log], env });
+  return spawn('ip', ['netns', 'exec', namespace, ...command], {
+    stdio: ['ignore', log, log],
+    env,
+  });
 }
 
 /** Ends a process, by force if it does not go in time. */
