@@ -113,7 +113,7 @@ function describeEndpoints(
   const steps: Step[] = [];
   let [usable, all] = [0, 0];
   for (const shape of backing?.shapes ?? []) {
-    for (const row of shape.rows.subarray(0, shape.count)) {
+    for (const row of table.rowsOf(shape)) {
       const score = localityScore(service, table.place(row), source);
       const outside = mode === 'strict' && score < scopes.length ? 'it is out of scope' : '';
       const against = port === undefined ? 'no such port' : whyNot(table, row, { service, port });

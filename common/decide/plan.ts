@@ -120,7 +120,7 @@ function ranksOf(
   const byScore = new Map<number, { rows: number[]; weights: number[] }>();
   const scoreOf = new Map<Place, number>();
   for (const shape of backing.shapes) {
-    for (const row of shape.rows.subarray(0, shape.count)) {
+    for (const row of table.rowsOf(shape)) {
       if (whyNot(table, row, want) !== '') continue;
       const place = table.place(row);
       const score =

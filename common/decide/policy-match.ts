@@ -59,11 +59,20 @@ function matchMatches({ checks }: CompiledMatch, facts: Facts): boolean {
   return checks.length > 0 && checks.every((check) => check.passes(facts));
 }
 
-/** Lists the fields for want of which a rule does not match: in each clause, of its nearest match. */
-export function missesOf(rule: CompiledRule, facts: Facts): readonly Check['field'][] {
-  return rule.clauses
-    .filter((clause) => !clauseMatches(clause, facts))
-    .flatMap((clause) => nearest(clause, facts)?.missed ?? []);
+/** Counts the fields for want of which a rule does not match: in each clause, of its nearest match. */
+export function countMisses(rule: CompiledRule, facts: Facts): number {
+  let count = 0;
+  for (const clause of rule.clauses) {
+    if (clauseMatches(clause, facts)) continue;
+    let least = Infinity;
+    for (const { checks } of clause) {
+      let missed = 0;
+      for (const check of checks) if (!check.passes(facts)) missed += 1;
+      if (missed > 0 && missed < least) least = missed;
+    }
+    count += least;
+  }
+  return count;
 }
 
 /** Says in words what a rule missed, or '' when it matches or never can. */

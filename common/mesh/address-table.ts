@@ -7,6 +7,8 @@
  */
 
 const NONE = -1;
+/** What a new table may grow by before its columns must. */
+const HEADROOM = 1.05;
 const MIN_CAPACITY = 64;
 
 export class AddressTable {
@@ -22,7 +24,7 @@ export class AddressTable {
   #used = 0;
 
   constructor(expected = 0) {
-    this.#resize(Math.max(MIN_CAPACITY, Math.ceil(expected * 1.1)));
+    this.#resize(Math.max(MIN_CAPACITY, Math.ceil(expected * HEADROOM)));
   }
 
   get bytes(): number {

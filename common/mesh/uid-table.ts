@@ -7,13 +7,15 @@
 import { textAt } from './bytes.ts';
 
 const NONE = -1;
+/** What a new table may grow by before its columns must. */
+const HEADROOM = 1.05;
 const MIN_CAPACITY = 64;
 const MIN_ARENA = 4096;
 
 const encoder = new TextEncoder();
 
 export class UidTable {
-  #arena = new Uint8Array(MIN_ARENA);
+  #arena: Uint8Array;
   #arenaUsed = 0;
   #arenaDead = 0;
   #start = new Uint32Array(0);
@@ -27,8 +29,9 @@ export class UidTable {
   #used = 0;
   #size = 0;
 
-  constructor(expected = 0) {
-    this.#resize(Math.max(MIN_CAPACITY, Math.ceil(expected * 1.1)));
+  constructor(expected = 0, expectedBytes = 0) {
+    this.#resize(Math.max(MIN_CAPACITY, Math.ceil(expected * HEADROOM)));
+    this.#arena = new Uint8Array(Math.max(MIN_ARENA, Math.ceil(expectedBytes * HEADROOM)));
   }
 
   /** How many rows there are. */

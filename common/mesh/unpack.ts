@@ -32,8 +32,15 @@ export interface PackedUpdate extends Omit<MeshUpdate, 'workloads'> {
   readonly bytes: Uint8Array;
   readonly places: readonly Place[];
   readonly shapes: readonly ShapeFields[];
-  readonly workloadCount: number;
+  readonly totals: Totals;
   eachWorkload(visit: (row: Readonly<PackedWorkload>) => void): void;
+}
+
+/** What the workloads of an update come to, so that tables may be made large enough at once. */
+export interface Totals {
+  readonly workloads: number;
+  readonly addresses: number;
+  readonly uidBytes: number;
 }
 
 /** Reads and checks a packed update; throws `MESSAGE_INVALID`. */
@@ -57,7 +64,11 @@ export function readUpdate(bytes: Uint8Array): PackedUpdate {
       { count: workloadCount, places: places.length, shapes: shapes.length },
       visit,
     );
-  walk(input, () => undefined);
+  const totals = { workloads: workloadCount, addresses: 0, uidBytes: 0 };
+  walk(input, ({ addresses, uidLength, nameLength }) => {
+    totals.addresses += addresses;
+    totals.uidBytes += uidLength + nameLength;
+  });
   const services = list(input, 'services', () => read.service());
   const policies = list(input, 'policies', () => read.policy());
   const pods = list(input, 'pods', () => read.pod());
@@ -70,7 +81,7 @@ export function readUpdate(bytes: Uint8Array): PackedUpdate {
     snapshot: flags === form.SNAPSHOT_FLAG,
     places,
     shapes,
-    workloadCount,
+    totals,
     eachWorkload: (visit) => walk(new ByteReader(bytes, workloadsAt), visit),
     services,
     policies,
@@ -316,8 +327,13 @@ export function packedAddressLength(bytes: Uint8Array, at: number): number {
   return bytes[at] === 6 ? 17 : 5;
 }
 
+/** One for all, since most lists are empty in most records; frozen, so it stays so. */
+const EMPTY: never[] = [];
+Object.freeze(EMPTY);
+
 function list<T>(input: ByteReader, what: string, item: () => T): T[] {
   const count = input.count(what);
+  if (count === 0) return EMPTY;
   const items: T[] = [];
   for (let i = 0; i < count; i += 1) items.push(item());
   return items;

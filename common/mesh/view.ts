@@ -68,7 +68,7 @@ export class View {
       );
     }
     if (update.snapshot) {
-      this.#workloads = new WorkloadTable(update.workloadCount);
+      this.#workloads = new WorkloadTable(update.totals);
       this.#services = new ServiceTable();
       this.#policies = new PolicyTable();
       this.#pods = new Map();

@@ -14,16 +14,18 @@ import { Pool } from './pool.ts';
 import type { Pooled } from './pool.ts';
 import { UidTable } from './uid-table.ts';
 import { packedAddressLength, unpackAddress } from './unpack.ts';
-import type { PackedUpdate, PackedWorkload } from './unpack.ts';
+import type { PackedUpdate, PackedWorkload, Totals } from './unpack.ts';
 import type { Health, Workload } from './workload.ts';
 
 const NONE = -1;
+/** What a new table may grow by before its columns must. */
+const HEADROOM = 1.05;
 /** Objects that are kept for the next question about the same row. */
 const MATERIALISED_MAX = 1024;
 
 export interface Shape extends ShapeFields, Pooled {
-  /** The first `count` are the rows that have this shape. */
-  rows: Int32Array;
+  /** Head of the chain of the rows that have this shape: see `rowsOf`. */
+  firstRow: number;
   readonly backings: readonly Backing[];
 }
 
@@ -44,17 +46,18 @@ export class WorkloadTable {
   #placeOf = new Uint32Array(0);
   #healthOf = new Uint8Array(0);
   #firstAddress = new Int32Array(0);
-  /** Where the row stands among the rows of its shape. */
-  #slotOf = new Uint32Array(0);
+  /** Neighbours in the chain of the rows of one shape. */
+  #nextOfShape = new Int32Array(0);
+  #previousOfShape = new Int32Array(0);
   readonly #shapes = new Pool<Shape>();
   readonly #places = new Pool<PooledPlace>();
   readonly #backings = new Map<string, Backing>();
   readonly #materialised = new Map<number, Workload>();
 
-  constructor(expected = 0) {
-    this.#uids = new UidTable(expected);
-    this.#addresses = new AddressTable(expected);
-    this.#resize(Math.ceil(expected * 1.1));
+  constructor(expected: Totals = { workloads: 0, addresses: 0, uidBytes: 0 }) {
+    this.#uids = new UidTable(expected.workloads, expected.uidBytes);
+    this.#addresses = new AddressTable(expected.addresses);
+    this.#resize(Math.ceil(expected.workloads * HEADROOM));
   }
 
   get size(): number {
@@ -63,12 +66,14 @@ export class WorkloadTable {
 
   /** Memory of the columns, without what shapes and places share. */
   get bytes(): number {
-    let sum = this.#uids.bytes + this.#addresses.bytes + this.#slotOf.byteLength;
-    for (const column of [this.#shapeOf, this.#placeOf, this.#healthOf, this.#firstAddress]) {
-      sum += column.byteLength;
-    }
-    for (const { rows } of this.#shapes) sum += rows.byteLength;
-    return sum;
+    return [
+      this.#shapeOf,
+      this.#placeOf,
+      this.#healthOf,
+      this.#firstAddress,
+      this.#nextOfShape,
+      this.#previousOfShape,
+    ].reduce((sum, { byteLength }) => sum + byteLength, this.#uids.bytes + this.#addresses.bytes);
   }
 
   /** Adds and replaces the workloads of a checked update. */
@@ -106,6 +111,10 @@ export class WorkloadTable {
 
   *rows(): Generator<number> {
     for (let row = 0; row < this.#uids.limit; row += 1) if (this.#uids.has(row)) yield row;
+  }
+
+  *rowsOf(shape: Shape): Generator<number> {
+    for (let row = shape.firstRow; row !== NONE; row = this.#nextOfShape[row] ?? NONE) yield row;
   }
 
   backing(service: string): Backing | undefined {
@@ -187,13 +196,10 @@ export class WorkloadTable {
     place.count += 1;
     this.#healthOf[row] = packed.health;
     this.#firstAddress[row] = this.#addAddresses(bytes, packed, row, !shape.hostNetwork);
-    if (shape.count === shape.rows.length) {
-      const rows = new Int32Array(Math.ceil(shape.count * 1.25) + 4);
-      rows.set(shape.rows);
-      shape.rows = rows;
-    }
-    shape.rows[shape.count] = row;
-    this.#slotOf[row] = shape.count;
+    this.#nextOfShape[row] = shape.firstRow;
+    this.#previousOfShape[row] = NONE;
+    if (shape.firstRow !== NONE) this.#previousOfShape[shape.firstRow] = row;
+    shape.firstRow = row;
     shape.count += 1;
     for (const backing of shape.backings) backing.generation += 1;
   }
@@ -233,18 +239,19 @@ export class WorkloadTable {
     this.#addresses.remove(this.#firstAddress[row] ?? NONE);
     this.#places.release(this.#places.at(this.#placeOf[row] ?? NONE));
     const shape = this.shape(row);
-    const slot = this.#slotOf[row] ?? 0;
-    const last = shape.rows[shape.count - 1] ?? 0;
-    shape.rows[slot] = last;
-    this.#slotOf[last] = slot;
+    const next = this.#nextOfShape[row] ?? NONE;
+    const previous = this.#previousOfShape[row] ?? NONE;
+    if (previous === NONE) shape.firstRow = next;
+    else this.#nextOfShape[previous] = next;
+    if (next !== NONE) this.#previousOfShape[next] = previous;
     this.#shapes.release(shape);
     for (const backing of shape.backings) backing.generation += 1;
   }
 
   #internShape(fields: ShapeFields): Shape {
-    return this.#shapes.intern(JSON.stringify(Object.values(fields)), (id, key) => {
+    return this.#shapes.intern(shapeKey(fields), (id, key) => {
       const backings = fields.memberships.map(({ service }) => this.#backingOf(service));
-      const shape: Shape = { ...fields, id, key, count: 0, rows: new Int32Array(0), backings };
+      const shape: Shape = { ...fields, id, key, count: 0, firstRow: NONE, backings };
       for (const backing of backings) backing.shapes.add(shape);
       return shape;
     });
@@ -279,8 +286,26 @@ export class WorkloadTable {
     this.#placeOf = grown(this.#placeOf, new Uint32Array(capacity));
     this.#healthOf = grown(this.#healthOf, new Uint8Array(capacity));
     this.#firstAddress = grown(this.#firstAddress, new Int32Array(capacity));
-    this.#slotOf = grown(this.#slotOf, new Uint32Array(capacity));
+    this.#nextOfShape = grown(this.#nextOfShape, new Int32Array(capacity));
+    this.#previousOfShape = grown(this.#previousOfShape, new Int32Array(capacity));
   }
+}
+
+/** Spells all fields, shorter than their JSON: texts by their length, so that nothing runs together. */
+function shapeKey(fields: ShapeFields): string {
+  const { memberships, policies, ...others } = fields;
+  const parts = Object.values(others).map(String);
+  // A name that is implied is spelt unlike any that is written out.
+  parts.push(
+    fields.canonicalName === undefined ? '1' : '0',
+    fields.workloadName === undefined ? '1' : '0',
+  );
+  for (const { service, ports } of memberships) {
+    parts.push(service, ports.map((port) => `${port.servicePort}:${port.targetPort}`).join());
+  }
+  return [...parts, `${memberships.length}`, ...policies]
+    .map((part) => `${part.length} ${part}`)
+    .join('');
 }
 
 function grown<T extends { set(from: T): void }>(old: T, array: T): T {

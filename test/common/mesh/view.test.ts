@@ -205,7 +205,7 @@ test('View agrees with a plain map through thousands of changes', async (t) => {
     const behind = held.filter(({ memberships }) => memberships.length > 0).map(({ uid }) => uid);
     const table = view.workloadTable;
     const rows = Array.from(table.backing(cart.key)?.shapes ?? []).flatMap((shape) =>
-      Array.from(shape.rows.subarray(0, shape.count), (row) => table.uid(row)),
+      Array.from(table.rowsOf(shape), (row) => table.uid(row)),
     );
     t.strictSame(rows.toSorted(), behind.toSorted());
   }
