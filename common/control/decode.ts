@@ -119,6 +119,18 @@ export function matching(shape: RegExp, expected: string): Decoder<string> {
     typeof value === 'string' && shape.test(value) ? value : fail(expected, value);
 }
 
+/** What `inner` takes, if `holds` says so too. */
+export function where<T>(
+  inner: Decoder<T>,
+  expected: string,
+  holds: (value: T) => boolean,
+): Decoder<T> {
+  return (value) => {
+    const found = inner(value);
+    return holds(found) ? found : fail(expected, value);
+  };
+}
+
 export function integer(least: number, most: number): Decoder<number> {
   return (value) => {
     if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {

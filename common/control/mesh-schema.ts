@@ -15,7 +15,17 @@ import type {
   PortMapping,
   Workload,
 } from '../mesh/workload.ts';
-import { boolean, integer, list, object, oneOf, partial, text, type Decoder } from './decode.ts';
+import {
+  boolean,
+  integer,
+  list,
+  object,
+  oneOf,
+  partial,
+  text,
+  where,
+  type Decoder,
+} from './decode.ts';
 
 /** Entries of a list inside one object. */
 const MOST = 65_536;
@@ -25,28 +35,15 @@ const key = text(1024);
 const port = integer(0, 65_535);
 const realPort = integer(1, 65_535);
 
-const address = checked(text(45), 'a canonical address', (value) => {
+const address = where(text(45), 'a canonical address', (value) => {
   const bytes = parseAddress(value);
   return bytes !== undefined && formatAddress(bytes) === value;
 });
-const addressOrCidr = checked(
+const addressOrCidr = where(
   text(49),
   'an address or CIDR',
   (value) => parseCidr(value) !== undefined,
 );
-
-/** A decoder that asks one more thing; the sentence of the inner one names the type. */
-function checked(
-  inner: Decoder<string>,
-  expected: string,
-  holds: (value: string) => boolean,
-): Decoder<string> {
-  const refuse = oneOf<string>(expected);
-  return (value) => {
-    const found = inner(value);
-    return holds(found) ? found : refuse(found);
-  };
-}
 
 const locality = object<Locality>({ region: name, zone: name, subzone: name });
 
