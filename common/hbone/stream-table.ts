@@ -133,8 +133,10 @@ export class StreamTable {
 
   /** PRIORITY means nothing to us, but it may not be wrong. */
   onPriority(id: number, parent: number): void {
+    if (parent !== id) return;
     const stream = this.#streams.get(id);
-    if (stream !== undefined && parent === id) this.fault(stream, CODE.protocolError);
+    if (stream === undefined) throw http2Fault(CODE.protocolError, 'PRIORITY on itself');
+    this.fault(stream, CODE.protocolError);
   }
 
   /** Streams that the peer's GOAWAY says it will not serve. */

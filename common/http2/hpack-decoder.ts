@@ -28,8 +28,6 @@ export class HpackDecoder {
   /** What the peer has chosen, and what it may choose. */
   #tableMax = DEFAULT_TABLE;
   #tableLimit = DEFAULT_TABLE;
-  /** The limit fell below what the peer uses: its next block must begin by saying so. */
-  #updateDue = false;
   /** Where decoded strings are put together; one for all blocks, made at need. */
   #scratch = Buffer.alloc(0);
   #bytes: Buffer = this.#scratch;
@@ -40,10 +38,15 @@ export class HpackDecoder {
     this.#maxList = maxListBytes;
   }
 
-  /** The peer has acknowledged a table of this size. */
+  /**
+   * The peer has acknowledged a table of this size. Its next block should begin with a size update;
+   * not all encoders do that, and without it nothing can be mistaken: what they index is not kept,
+   * and an index that names it is a fault.
+   */
   limitTable(size: number): void {
     this.#tableLimit = size;
-    this.#updateDue = size < this.#tableMax;
+    this.#tableMax = Math.min(this.#tableMax, size);
+    this.#evictTo(this.#tableMax);
   }
 
   /** Decodes one whole block; throws an HTTP2_PROTOCOL_ERROR that ends the connection. */
@@ -61,7 +64,6 @@ export class HpackDecoder {
         this.#resizeTable(updates, headers.length > 0);
         continue;
       }
-      if (this.#updateDue) throw compressionFault('no table size update after our SETTINGS');
       const header = first >= 0x80 ? this.#entry(this.#integer(7)) : this.#literal(first);
       size += header.name.length + header.value.length + ENTRY_OVERHEAD;
       if (size > this.#maxList) {
@@ -78,7 +80,6 @@ export class HpackDecoder {
     if (late || updates > MAX_TABLE_UPDATES) throw compressionFault('stray table size update');
     if (size > this.#tableLimit) throw compressionFault(`table of ${size} bytes is not allowed`);
     this.#tableMax = size;
-    this.#updateDue = false;
     this.#evictTo(size);
   }
 

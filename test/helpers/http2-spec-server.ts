@@ -1,0 +1,32 @@
+/**
+ * A server to run h2spec against: `node test/helpers/http2-spec-server.ts 8080`, then
+ * `h2spec -h 127.0.0.1 -p 8080 --strict`.
+ *
+ * CONNECT is echoed. What HBONE answers with 400 gets 200 and a body here, since many cases of h2spec
+ * look for DATA. Cases that cannot pass: 4.2/3 (we offer frames of 1 MiB), 8.1.2.6/1 and /2 (a CONNECT
+ * has no content-length), 5.3.5/14 and /15 of the generic HPACK part and 6.10/1 (h2spec ignores that
+ * our header table has no room; with a table of 4096 bytes they pass).
+ */
+import { createServer } from 'node:net';
+import { attach } from './http2-transport.ts';
+import { Echo, Recorder } from './http2-streams.ts';
+
+const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const { outlet } = attach(socket, {
+    role: 'server',
+    owner: {
+      onRequest(stream, request) {
+        stream.respond(200);
+        if ('invalid' in request) {
+          const { sending } = new Recorder(stream, outlet);
+          sending.send(Buffer.from('hello'));
+          sending.end();
+        } else {
+          stream.owner = new Echo(stream, outlet);
+        }
+      },
+    },
+  });
+  socket.on('end', () => socket.end());
+});
+server.listen(Number(process.argv[2] ?? 8080), '127.0.0.1');
