@@ -26,6 +26,8 @@ export interface TcpOwner {
   onReadable(): void;
   /** The queue was not empty and is now. */
   onWritable(): void;
+  /** Some of the queue has left, but not all of it. */
+  onProgress?(): void;
   onClosed(error: MeshError | undefined): void;
 }
 
@@ -166,15 +168,18 @@ export class TcpSocket implements Watcher, Task {
   }
 
   #drain(): void {
-    const had = this.#queue.length > 0;
+    const had = this.#queue.length;
     const result = this.#queue.drain(this.fd);
     if (result < 0) {
       this.#fail(result, 'send');
       return;
     }
-    if (this.#queue.length > 0) return;
+    if (this.#queue.length > 0) {
+      if (this.#queue.length < had) this.#owner.onProgress?.();
+      return;
+    }
     this.#finishWrite();
-    if (had) this.#owner.onWritable();
+    if (had > 0) this.#owner.onWritable();
   }
 
   #finishWrite(): void {
