@@ -27,8 +27,6 @@ import { type ProofResult, type Prover, summarize } from './proof.ts';
 import { readFamilies } from './routing.ts';
 import { CaptureWatch } from './watch.ts';
 
-export type { CapturePod, PodCaptureState } from './pod-capture.ts';
-
 export interface CaptureSetDeps {
   readonly command: Command;
   readonly programs: Programs;

@@ -157,21 +157,24 @@ export class Capture {
    * called when nothing is redirected any more; the listeners may be closed from then on.
    */
   async release(drain: () => Promise<void>): Promise<void> {
+    // A pod may end at any time; then only what it has in the agent is left to drain.
+    const unlessClosed = (error: unknown): void => {
+      if (!this.#isClosed) throw error;
+    };
     await this.#serially(async () => {
       this.#wanted = false;
       const { holding } = await this.#observe();
       for (const table of ['filter', 'nat', 'raw'] as const) await this.#remove(table, holding);
-    });
+    }).catch(unlessClosed);
     // Meanwhile the rules in mangle keep connection tracking on, and lead replies to the agent.
     await drain();
-    if (this.#isClosed) return; // The pod ended first.
     await this.#serially(async () => {
       if (this.#wanted) return; // It was enrolled again while it drained.
       const { holding, routing } = await this.#observe();
       await this.#remove('mangle', holding);
       await this.#route(routing, 0);
       writeLoose(this.#deps.netns, true);
-    });
+    }).catch(unlessClosed);
   }
 
   /** Begins no further step, and resolves when the last one has ended. What is loaded stays. */

@@ -153,7 +153,7 @@ export class Prover {
     const done = arrived.then((): Verdict => ({ outcome: 'captured', reason: '' }));
     const deadline = performance.now() + this.#timeoutMs;
     while (performance.now() < deadline) {
-      const tick = delay(POLL_MS, undefined, { ref: false });
+      const tick = delay(POLL_MS, undefined);
       const verdict = await Promise.race([done, tick]);
       if (verdict !== undefined) return verdict;
       const error = socketError(fd);

@@ -145,7 +145,7 @@ function createPod(owned: Owned, { node, scope, name, host, families }: PodPlan)
     ? `10.${64 + node.number}.${host >> 8}.${host & 255}`
     : undefined;
   const address6 = families.includes(6) ? `fd00:${node.number}::${host.toString(16)}` : undefined;
-  const end = `v${(serial += 1).toString(36)}`;
+  const end = `veth${(serial += 1)}`;
   ip(node.name, [
     `link add ${end} type veth peer name eth0 netns ${base.name}`,
     `link set ${end} master cni0 up`,
