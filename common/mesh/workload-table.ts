@@ -13,7 +13,7 @@ import type { Place, ShapeFields } from './packed-form.ts';
 import { Pool } from './pool.ts';
 import type { Pooled } from './pool.ts';
 import { UidTable } from './uid-table.ts';
-import { packedAddressLength, unpackAddress } from './unpack.ts';
+import { packedAddressLength, unpackAddress } from './record-reader.ts';
 import type { PackedUpdate, PackedWorkload, Totals } from './unpack.ts';
 import type { Health, Workload } from './workload.ts';
 

@@ -1,6 +1,6 @@
 /**
  * What the view and the decisions cost at the size that they are made for: 50,000 workloads, 5,000
- * services, 10,000 policies. Run by hand: `node --expose-gc test/helpers/mesh-bench.ts`.
+ * services, 10,000 policies. Run by hand: `node --expose-gc test/bench/mesh-scale.ts`.
  */
 import { authorize } from '#common/decide/authorize.ts';
 import type { Connection } from '#common/decide/authorize.ts';
@@ -11,8 +11,16 @@ import type { Policy } from '#common/mesh/policy.ts';
 import { View } from '#common/mesh/view.ts';
 import type { Service } from '#common/mesh/service.ts';
 import type { Workload } from '#common/mesh/workload.ts';
-import { balanceRig } from './mesh-balance.ts';
-import { backs, delta, policy, ruleOf, service, snapshot, workload } from './mesh-build.ts';
+import { balanceRig } from '../helpers/mesh-balance.ts';
+import {
+  backs,
+  delta,
+  policy,
+  ruleOf,
+  service,
+  snapshot,
+  workload,
+} from '../helpers/mesh-build.ts';
 
 const SERVICES = 5000;
 const REPLICAS = 10;
