@@ -61,11 +61,14 @@ export class CaptureWatch {
         ? []
         : families.flatMap((family) => {
             const fd = open(socket(family, SOCK_RAW, IPPROTO_RAW));
-            return tables.map((table) => ({ family, fd, table, hash: 0 }));
+            return tables.map((table) => ({ family, fd, table, size: 0, hash: 0 }));
           }),
       openSetting(),
     ]);
-    for (const table of this.#legacy) table.hash = legacyHash(table);
+    for (const table of this.#legacy) {
+      table.size = legacySize(table);
+      table.hash = legacyHash(table);
+    }
   }
 
   /** Says whether anything changed since it was last asked, and at the first time. */
@@ -90,12 +93,12 @@ export class CaptureWatch {
    */
   #ruleStamp(): string | number {
     if (this.#generation >= 0) return generation(this.#generation);
-    const sizes = this.#legacy.map(legacySize).join(' ');
     this.#turn = (this.#turn + 1) % LEGACY_TURNS;
     for (const [i, table] of this.#legacy.entries()) {
+      table.size = legacySize(table);
       if (i % LEGACY_TURNS === this.#turn) table.hash = legacyHash(table);
     }
-    return `${sizes} ${this.#legacy.map(({ hash }) => hash).join(' ')}`;
+    return this.#legacy.map(({ size, hash }) => `${size} ${hash}`).join(' ');
   }
 }
 
@@ -106,6 +109,7 @@ interface LegacyTable {
   readonly family: Family;
   readonly fd: number;
   readonly table: Table;
+  size: number;
   hash: number;
 }
 
@@ -147,10 +151,8 @@ function legacySize({ fd, family, table }: LegacyTable): number {
 }
 
 /** A number for the rules of a legacy table, negative when it cannot be read. */
-function legacyHash(what: LegacyTable): number {
-  const size = legacySize(what);
+function legacyHash({ fd, family, table, size }: LegacyTable): number {
   if (size < 0) return size;
-  const { fd, family, table } = what;
   const length = ENTRIES_HEAD + size;
   if (length > tableSlab.bytes.length) tableSlab = newSlab(2 * length);
   // The kernel leaves gaps between the parts of a rule as they are.

@@ -8,7 +8,7 @@ const TCP = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when 
    3: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4 1 0 100 0 0 10 0
 `;
 const TCP6 = `  sl  local_address                         remote_address                        st
-   0: 000000FD000000010000000000000A00:0050 000000FD0000000200000000000000B0:9C40 01 0
+   0: 010000FD00000000000000000A000000:0050 020000FD00000000000000000B000000:9C40 01 0
    1: 0000000000000000FFFF00000A00410A:0050 0000000000000000FFFF00000A00420A:9C40 01 0
    2: 00000000000000000000000001000000:0050 00000000000000000000000001000000:9C40 01 0
 `;
@@ -19,7 +19,7 @@ test('parseConnections() lists established connections, loopback left out', asyn
 
 test('parseConnections() reads IPv6 and IPv4 on an IPv6 socket', async (t) => {
   t.strictSame(parseConnections(TCP6), [
-    { local: '[fd00:0:100::a:0:0]:80', peer: '[fd00:0:200::b000:0]:40000' },
+    { local: '[fd00:1::a]:80', peer: '[fd00:2::b]:40000' },
     { local: '10.65.0.10:80', peer: '10.66.0.10:40000' },
   ]);
 });
