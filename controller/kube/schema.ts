@@ -246,27 +246,31 @@ export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The known name that a typo most likely meant: at most a third of its letters are wrong. */
+/** The known name that a typo most likely meant: at most a quarter of its letters are wrong. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   let best: { name: string; distance: number } | undefined;
   for (const one of known) {
     const distance = editDistance(name.toLowerCase().slice(0, 64), one.toLowerCase());
-    if (distance <= Math.max(1, Math.floor(one.length / 3)) && distance < (best?.distance ?? 99)) {
+    if (distance <= Math.max(1, Math.floor(one.length / 4)) && distance < (best?.distance ?? 99)) {
       best = { name: one, distance };
     }
   }
   return best?.name;
 }
 
+/** Letters to add, drop, replace, or swap with their neighbour. */
 function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  const first = Array.from({ length: b.length + 1 }, (_, i) => i);
+  let [before, row] = [first, first];
   for (let i = 1; i <= a.length; i += 1) {
     const next = [i];
     for (let j = 1; j <= b.length; j += 1) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, swap));
+      const replace = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swap = isSwap ? (before[j - 2] ?? 0) + 1 : replace;
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, replace, swap));
     }
-    row = next;
+    [before, row] = [row, next];
   }
   return row[b.length] ?? 0;
 }
