@@ -110,7 +110,7 @@ function addTo(slices: Map<string, SliceDraft>, service: ServiceObject, pod: Pod
 function finish({ service, family, ports, endpoints }: SliceDraft): EndpointSliceObject {
   const { name, namespace, createdMs } = service.meta;
   const named = service.ports.some(({ targetPort }) => typeof targetPort === 'string');
-  const suffix = named ? `-${ports.map((one) => one.name + one.port).join('-')}` : '';
+  const suffix = named ? `-${ports.map((one) => one.name + one.port).join('-') || 'none'}` : '';
   return {
     kind: 'EndpointSlice',
     meta: {

@@ -1,20 +1,15 @@
-import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
-import { connect as connectTcp, createServer, type Socket } from 'node:net';
-import { connect as connectTls, createServer as createTls } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
 import { test } from 'tap';
 import { WebSocket } from 'ws';
-import { ControlSocket } from '#common/control/socket.ts';
 import type { MeshError } from '#common/errors.ts';
 import { hasCode } from '#common/errors.ts';
 import { identityOf } from '#common/identity.ts';
 import { identityIn, readCertificate } from '#common/tls/certificate.ts';
 import { makeRequest } from '#common/tls/csr.ts';
 import { splitPem, verifyChain } from '#common/tls/trust.ts';
-import { CertificateAuthority } from '../../../controller/ca/certificate-authority.ts';
 import { eventually, podOn, startRig, tokenOf } from '../../helpers/control-rig.ts';
 import { service, workload } from '../../helpers/mesh-build.ts';
-import { silent } from '../../helpers/silent-log.ts';
 
 const cart = identityOf('cluster.local', 'shop', 'cart');
 const { signal } = new AbortController();
@@ -29,7 +24,7 @@ async function rawAgent(rig: Rig, node: string, token = tokenOf(node)) {
   });
   const heard: { type: string }[] = [];
   const closed = Promise.withResolvers<{ code: number; reason: string }>();
-  ws.on('message', (data) => heard.push(JSON.parse(String(data))));
+  ws.on('message', (data: Buffer) => heard.push(JSON.parse(data.toString('utf8'))));
   ws.on('close', (code, reason) => closed.resolve({ code, reason: String(reason) }));
   ws.on('error', () => {});
   await Promise.race([once(ws, 'open'), closed.promise]);
@@ -233,103 +228,6 @@ test('PushServer is not held up, nor filled, by an agent that does not read', as
   t.match(updates.at(-1), { version: 2001, last: true });
   const deltas = updates.filter((one) => 'snapshot' in one && one.snapshot === false);
   t.equal(deltas.length, 1, '2,000 changes in one message');
-});
-
-/** Forwards bytes to the server until it is told to drop them. */
-async function blackHole(t: Parameters<typeof startRig>[0], to: number) {
-  const sockets: Socket[] = [];
-  let open = true;
-  const server = createServer((client) => {
-    const upstream = connectTcp(to, '127.0.0.1');
-    sockets.push(client, upstream);
-    client.on('data', (data) => open && upstream.write(data));
-    upstream.on('data', (data) => open && client.write(data));
-    for (const socket of [client, upstream]) socket.on('error', () => {});
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { port: address.port, swallow: () => (open = false) };
-}
-
-test('both ends notice a peer from which nothing comes any more', async (t) => {
-  const timing = { pingIntervalMs: 50, silenceLimitMs: 300 };
-  const rig = await startRig(t, { nodes: ['a'], server: { timing } });
-  rig.change({ services: [service('one')] });
-  const hole = await blackHole(t, rig.port);
-  const lost = Promise.withResolvers<MeshError>();
-  const open = Promise.withResolvers<void>();
-  const socket = new ControlSocket(
-    {
-      url: `wss://127.0.0.1:${hole.port}`,
-      token: tokenOf('a'),
-      roots: rig.ca.trust.roots,
-      ...timing,
-    },
-    { onOpen: () => open.resolve(), onText: () => {}, onClosed: (why) => lost.resolve(why) },
-  );
-  await open.promise;
-  socket.send(JSON.parse(hello('a')));
-  await eventually(() => rig.push.agents.length === 1, 'connected');
-  // Six times the silence that is allowed: only pings keep it alive.
-  await new Promise((resolve) => setTimeout(resolve, 600));
-  t.equal(rig.push.agents.length, 1);
-  const at = performance.now();
-  hole.swallow();
-  t.match((await lost.promise).message, /nothing came for/);
-  await eventually(() => rig.push.agents.length === 0, 'the server noticed');
-  t.ok(performance.now() - at < 1500);
-});
-
-/** What a client says of a server that shows this certificate. */
-async function verdictOn(
-  t: Parameters<typeof startRig>[0],
-  issue: (rig: Rig) => { chainPem: string; keyPem: string },
-): Promise<string> {
-  const rig = await startRig(t, { nodes: ['a'] });
-  const { chainPem, keyPem } = issue(rig);
-  let bytes = '';
-  const server = createTls({ cert: chainPem, key: keyPem }, (peer) => {
-    peer.on('data', (data) => (bytes += String(data)));
-    peer.on('error', () => {});
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => server.close());
-  const address = server.address();
-  const port = address === null || typeof address === 'string' ? 0 : address.port;
-  const { client } = await rig.agent('a', { url: `wss://127.0.0.1:${port}` });
-  await eventually(
-    () => client.state.state === 'connecting' && client.state.lastError !== '',
-    'a verdict',
-  );
-  t.equal(bytes, '', 'the token was not sent');
-  return client.state.state === 'connecting' ? client.state.lastError : 'connected';
-}
-
-test('ControlClient does not take a workload for the controller', async (t) => {
-  const verdict = await verdictOn(t, ({ ca }) => {
-    const { keyPem } = makeRequest(cart);
-    const key = createPublicKey(keyPem);
-    return { chainPem: ca.issue(cart, key, 'a').chainPem, keyPem };
-  });
-  t.match(verdict, /it is not the controller/);
-});
-
-test('ControlClient does not take another CA’s controller for its own', async (t) => {
-  const verdict = await verdictOn(t, ({ directory }) =>
-    new CertificateAuthority({
-      directory: `${directory}/other`,
-      trustDomain: 'cluster.local',
-      log: silent,
-    }).issueController(),
-  );
-  t.match(verdict, /Cannot reach the controller/);
 });
 
 test('PushServer shows a certificate that names the controller, and only that', async (t) => {
