@@ -44,7 +44,9 @@ export async function checkDirectory(
       else {
         const found = text.trim() || error.message;
         done.reject(
-          new MeshError('COMMAND_FAILED', `Cannot check "${directory}": ${found}`, { cause: error }),
+          new MeshError('COMMAND_FAILED', `Cannot check "${directory}": ${found}`, {
+            cause: error,
+          }),
         );
       }
     },

@@ -38,7 +38,7 @@ export class LocalController {
 
   constructor(hub: Space, deps: LocalControllerDeps) {
     const [address] = SWITCH_ADDRESSES;
-    const folder = `${deps.dir.path}/controller`;
+    const folder = `${deps.dir.memory}/controller`;
     for (const part of ['run', 'state']) {
       mkdirSync(`${folder}/${part}`, { recursive: true, mode: 0o700 });
     }

@@ -19,6 +19,7 @@ import { LocalNode } from './node.ts';
 import { RunningPod } from './pod.ts';
 import { markOf, ProcessList } from './processes.ts';
 import type { RunDir } from './run-dir.ts';
+import { ServiceProxy } from './service-proxy.ts';
 import { NodeTokens } from './tokens.ts';
 import { World } from './world.ts';
 
@@ -61,6 +62,7 @@ export class LocalMesh {
   #changed = Promise.withResolvers<void>();
   #controller: LocalController | undefined;
   #link: ControllerLink | undefined;
+  #services: ServiceProxy | undefined;
   #desired: DesiredState | undefined;
   #isDirty = false;
   #reconciling: Promise<void> | undefined;
@@ -111,6 +113,13 @@ export class LocalMesh {
       onChange: () => this.#noteChange(),
     });
     await this.#controller.program.start();
+    const { controller } = this;
+    this.#services = new ServiceProxy({
+      ask: async (path) => controller.ask(path),
+      nodes: () => this.nodes.map(({ space }) => space),
+      families: this.world.families,
+      log,
+    });
     this.#link = new ControllerLink({
       socket: this.#controller.socket,
       log,
@@ -144,6 +153,7 @@ export class LocalMesh {
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#reconciling;
+    await this.#services?.stop();
     for (const { gate } of this.#nodes.values()) await gate.stop();
     await Promise.all(
       Array.from(this.#pods.values(), async ({ pod }) => pod.end(LONGEST_GRACE_MS)),
@@ -207,6 +217,7 @@ export class LocalMesh {
   async #addNode(name: string): Promise<void> {
     const { dir, installation, log } = this.#deps;
     const space = await this.world.addNode(name);
+    await this.#services?.prepare(space);
     const node = new LocalNode(space, this.#tokens.add(name), {
       dir,
       installation,
@@ -291,6 +302,7 @@ export class LocalMesh {
   #noteChange(): void {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
+    this.#services?.look();
     if (!this.#stopped.signal.aborted) this.#writeMeshFile();
   }
 

@@ -40,7 +40,7 @@ export class LocalNode {
   constructor(space: NodeSpace, token: string, deps: NodeDeps) {
     this.space = space;
     // Not the node's name: a Unix socket's path has 107 bytes.
-    this.#folder = `${deps.dir.path}/${space.port}`;
+    this.#folder = `${deps.dir.memory}/${space.port}`;
     this.socket = `${this.#folder}/run/agent.sock`;
     this.#output = new LogFile(`${deps.dir.logs}/agent.${space.name}.log`);
     for (const part of ['run', 'state']) {

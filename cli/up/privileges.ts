@@ -37,7 +37,16 @@ export function ensurePrivileges(): void {
   }
   const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   const env = { ...systemEnvironment(), [MARK]: '1' };
-  const [program, ...args] = ['/usr/bin/env', 'unshare', '-Urnm', 'sh', '-c', SETUP, 'sh', ...again];
+  const [program, ...args] = [
+    '/usr/bin/env',
+    'unshare',
+    '-Urnm',
+    'sh',
+    '-c',
+    SETUP,
+    'sh',
+    ...again,
+  ];
   if (process.execve === undefined) throw new TypeError('this Node has no execve');
   process.execve(program ?? '', [program ?? '', ...args], env);
 }

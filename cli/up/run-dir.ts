@@ -12,6 +12,7 @@ import { isAlive, killAll, markOf, processesIn, readProcessList } from './proces
 import type { ProcessMark } from './processes.ts';
 
 const NETNS_DIR = '/run/netns';
+const MEMORY = '512m';
 const NAME = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
 
 /** The paths of one mesh. */
@@ -25,6 +26,8 @@ export interface RunDir {
   readonly hosts: string;
   /** One file for each pod: its network namespace. */
   readonly netns: string;
+  /** A memory file system of its own, for keys and sockets: /run may be on a disk. */
+  readonly memory: string;
 }
 
 export function runDirOf(name: string, root = RUN_ROOT): RunDir {
@@ -43,6 +46,7 @@ export function runDirOf(name: string, root = RUN_ROOT): RunDir {
     logs: `${path}/logs`,
     hosts: `${path}/hosts`,
     netns: `${path}/netns`,
+    memory: `${path}/memory`,
   };
 }
 
@@ -82,6 +86,7 @@ export async function claim(dir: RunDir): Promise<Leftovers | undefined> {
   }
   // The files may have been removed by hand, and the namespaces not.
   if (namespacesOf(dir.name).length > 0) left = await removeNamespaces(dir.name);
+  await run('mount', ['-t', 'tmpfs', '-o', `size=${MEMORY},mode=0700`, 'plumbline', dir.memory]);
   return left;
 }
 
@@ -90,6 +95,7 @@ export async function cleanUp(dir: RunDir): Promise<Leftovers> {
   const known = readProcessList(dir.processFile).filter(isAlive);
   await killAll(known);
   const left = await removeNamespaces(dir.name);
+  if (isMountPoint(dir.memory)) await run('umount', ['--lazy', dir.memory]);
   rmSync(dir.path, { recursive: true, force: true });
   return { processes: known.length + left.processes, namespaces: left.namespaces };
 }
@@ -121,7 +127,7 @@ function tryClaim(dir: RunDir): boolean {
   const root = dir.path.slice(0, dir.path.lastIndexOf('/'));
   const staged = `${root}/.${dir.name}.${process.pid}`;
   rmSync(staged, { recursive: true, force: true });
-  for (const folder of ['logs', 'hosts', 'netns']) {
+  for (const folder of ['logs', 'hosts', 'netns', 'memory']) {
     mkdirSync(`${staged}/${folder}`, { recursive: true, mode: 0o700 });
   }
   writeFileSync(`${staged}/owner`, `${self?.pid ?? 0} ${self?.started ?? 0}\n`, { mode: 0o600 });
@@ -134,6 +140,11 @@ function tryClaim(dir: RunDir): boolean {
     if (code === 'ENOTEMPTY' || code === 'EEXIST') return false;
     throw error;
   }
+}
+
+function isMountPoint(path: string): boolean {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
+  return mounts.split('\n').some((line) => line.split(' ')[4] === path);
 }
 
 function readOwner(dir: RunDir): ProcessMark | undefined {

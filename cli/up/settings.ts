@@ -9,6 +9,11 @@ import { MeshError } from '#common/errors.ts';
 
 const SETTINGS: readonly (readonly [string, string])[] = [
   ['net/ipv4/ip_forward', '1'],
+  // Pods of one node speak through the node, which must not tell them of a shorter way.
+  ['net/ipv4/conf/all/send_redirects', '0'],
+  ['net/ipv4/conf/default/send_redirects', '0'],
+  ['net/ipv4/conf/all/accept_redirects', '0'],
+  ['net/ipv4/conf/default/accept_redirects', '0'],
   ['net/ipv6/conf/all/disable_ipv6', '0'],
   ['net/ipv6/conf/default/disable_ipv6', '0'],
   ['net/ipv6/conf/default/accept_dad', '0'],

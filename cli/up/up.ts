@@ -51,7 +51,9 @@ export async function up(options: UpOptions): Promise<number> {
   const left = await claim(dir);
   if (left !== undefined) {
     const { processes, namespaces } = left;
-    progress.say(`cleaned up after a killed mesh: ${processes} processes, ${namespaces} namespaces`);
+    progress.say(
+      `cleaned up after a killed mesh: ${processes} processes, ${namespaces} namespaces`,
+    );
   }
   try {
     // The tour edits the YAML; a checkout must stay as it was.
@@ -79,7 +81,11 @@ async function live(mesh: LocalMesh, { options, progress, ending }: Life): Promi
     if (options.tour) {
       const limit = AbortSignal.any([ending, AbortSignal.timeout(TOUR_START_MS)]);
       await mesh.until(() => (progress.look(mesh), mesh.isSettled), limit);
-      const ok = await tour({ mesh, ending, print: (line) => void process.stdout.write(`${line}\n`) });
+      const ok = await tour({
+        mesh,
+        ending,
+        print: (line) => void process.stdout.write(`${line}\n`),
+      });
       return ok ? EXIT_OK : EXIT_BAD_ANSWER;
     }
     await mesh.until(() => (progress.look(mesh), mesh.isSettled), ending);

@@ -173,9 +173,11 @@ export class World {
     ]);
     await ip(netns, [
       'link set eth0 up',
-      ...this.#addresses('eth0', `${address4}/16`, `${address6}/64`),
-      `route add default via ${node.plan.gateway4}`,
-      ...(this.#families.includes(6) ? [`route add default via ${node.plan.gateway6}`] : []),
+      // Everything goes through the node, to pods of the same node as well: services (there the node
+      // changes addresses) work for all only if answers come back the same way.
+      ...this.#addresses('eth0', `${address4}/32`, `${address6}/128`),
+      ...gateway(node.plan.gateway4),
+      ...(this.#families.includes(6) ? gateway(node.plan.gateway6) : []),
     ]);
     symlinkSync(path, `${this.#dir.netns}/${podUid}`);
   }
@@ -237,4 +239,8 @@ export class World {
       ...(this.#families.includes(6) ? [`route ${verb} ${to.pods6} via ${to.address6}`] : []),
     ];
   }
+}
+
+function gateway(address: string): string[] {
+  return [`route add ${address} dev eth0`, `route add default via ${address}`];
 }

@@ -16,7 +16,9 @@ const server = createServer((socket) => {
   socket.on('error', () => socket.destroy());
   socket.setTimeout(30_000, () => socket.destroy());
   socket.write(`220 stock ready ${marker}\r\n`);
-  createInterface({ input: socket, crlfDelay: Infinity }).on('line', (line) => {
+  const lines = createInterface({ input: socket, crlfDelay: Infinity });
+  lines.on('error', () => socket.destroy());
+  lines.on('line', (line) => {
     const [verb = '', item = ''] = line.split(' ');
     if (verb === 'QUIT') socket.end('221 bye\r\n');
     else if (verb === 'COUNT') socket.write(`250 ${counts.get(item) ?? 0} ${marker}\r\n`);

@@ -29,7 +29,9 @@ async function count(item: string): Promise<string> {
   socket.setTimeout(5000, () => socket.destroy(new Error('no answer from the stock within 5 s')));
   const failed = Promise.withResolvers<never>();
   socket.on('error', failed.reject);
-  const lines = createInterface({ input: socket, crlfDelay: Infinity })[Symbol.asyncIterator]();
+  const reader = createInterface({ input: socket, crlfDelay: Infinity });
+  reader.on('error', failed.reject);
+  const lines = reader[Symbol.asyncIterator]();
   const next = async (): Promise<string> => {
     const line = await Promise.race([lines.next(), failed.promise]);
     if (line.done === true) throw new Error('the stock closed the connection');
