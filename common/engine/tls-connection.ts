@@ -52,7 +52,6 @@ type Phase = 'connecting' | 'handshake' | 'open' | 'lingering' | 'closed';
 
 export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
   readonly fd: number;
-  readonly role: 'client' | 'server';
   readonly #loop: Loop;
   readonly #owner: TlsOwner;
   readonly #slabs: TlsSlabs;
@@ -75,12 +74,12 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
   constructor(options: TlsOptions) {
     const { loop, fd, role, context } = options;
     this.fd = fd;
-    this.role = role;
     this.#loop = loop;
     this.#owner = options.owner;
     this.#slabs = slabsOf(loop);
     this.#output = new WireOutput(fd);
     this.#sessionDeps = {
+      role,
       slabs: this.#slabs,
       output: this.#output,
       sink: this,
@@ -129,9 +128,10 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
     return this.#slabs.stage.reserve(this, length);
   }
 
-  /** Sends the first `length` of the bytes reserved last, at the end of the pass. */
+  /** Sends the first `length` of the bytes reserved last, at the end of the pass, if still open. */
   commit(length: number): void {
-    this.#slabs.stage.commit(this, length);
+    if (this.#session === undefined) throw new TypeError('Cannot write before onSecure');
+    if (this.#phase === 'open') this.#slabs.stage.commit(this, length);
   }
 
   /** Sends what is staged now rather than at the end of the pass. */
@@ -260,7 +260,7 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
     this.#handshake?.free();
     this.#handshake = undefined;
     this.#loop.timers.cancel(this.#timer);
-    this.#session = openSession(this.role, secured, this.#sessionDeps);
+    this.#session = openSession(secured, this.#sessionDeps);
     this.#phase = 'open';
     const peer = peerOfCertificate(secured.certificate);
     this.#peer = peer;

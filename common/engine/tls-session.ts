@@ -26,6 +26,7 @@ const READS_PER_TURN = 8;
 export type Role = 'client' | 'server';
 
 export interface SessionDeps {
+  readonly role: Role;
   readonly slabs: TlsSlabs;
   readonly output: WireOutput;
   readonly sink: RecordSink;
@@ -50,8 +51,8 @@ export class TlsSession {
   #leftover: Buffer | undefined;
   #leftoverLength = 0;
 
-  constructor(role: Role, keys: SessionKeys, deps: SessionDeps) {
-    const { slabs, output, sink, recordsPerKey } = deps;
+  constructor(keys: SessionKeys, deps: SessionDeps) {
+    const { role, slabs, output, sink, recordsPerKey } = deps;
     const { suite } = keys;
     this.#role = role;
     this.#suite = suite;
@@ -160,9 +161,9 @@ export class TlsSession {
 }
 
 /** Begins with the secrets of a handshake. */
-export function openSession(role: Role, secured: Secured, deps: SessionDeps): TlsSession {
+export function openSession(secured: Secured, deps: SessionDeps): TlsSession {
   const { suite, clientSecret, serverSecret } = secured;
-  const isClient = role === 'client';
+  const isClient = deps.role === 'client';
   const keys = {
     suite,
     sendSecret: isClient ? clientSecret : serverSecret,
@@ -170,7 +171,7 @@ export function openSession(role: Role, secured: Secured, deps: SessionDeps): Tl
     receiveSecret: isClient ? serverSecret : clientSecret,
     receiveSequence: 0,
   };
-  return new TlsSession(role, keys, deps);
+  return new TlsSession(keys, deps);
 }
 
 /** Goes on where the session that `state` was taken from has stopped. */
@@ -182,7 +183,7 @@ export function resumeSession(state: TlsState, deps: SessionDeps): TlsSession {
     receiveSecret: Buffer.from(state.receiveSecret, 'base64'),
     receiveSequence: state.receiveSequence,
   };
-  const session = new TlsSession(state.role, keys, deps);
+  const session = new TlsSession(keys, { ...deps, role: state.role });
   session.restoreLeftover(Buffer.from(state.leftover, 'base64'));
   const queued = Buffer.from(state.queued, 'base64');
   if (queued.length > 0) deps.output.queue.append(queued, 0, queued.length);
