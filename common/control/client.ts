@@ -81,7 +81,9 @@ export class ControlClient implements Part {
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort(new MeshError('STOPPING', 'Cannot go on: the agent is stopping'));
+    const reason = new MeshError('STOPPING', 'Cannot go on: the agent is stopping');
+    this.#stop.abort(reason);
+    this.#outbox.stop(reason);
     await this.#running;
     await this.#handled;
   }

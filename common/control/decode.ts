@@ -120,7 +120,7 @@ export function matching(shape: RegExp, expected: string): Decoder<string> {
 }
 
 /** What `inner` takes, if `holds` says so too. */
-export function where<T>(
+export function suchThat<T>(
   inner: Decoder<T>,
   expected: string,
   holds: (value: T) => boolean,

@@ -23,7 +23,7 @@ import {
   oneOf,
   partial,
   text,
-  where,
+  suchThat,
   type Decoder,
 } from './decode.ts';
 
@@ -35,11 +35,11 @@ const key = text(1024);
 const port = integer(0, 65_535);
 const realPort = integer(1, 65_535);
 
-const address = where(text(45), 'a canonical address', (value) => {
+const address = suchThat(text(45), 'a canonical address', (value) => {
   const bytes = parseAddress(value);
   return bytes !== undefined && formatAddress(bytes) === value;
 });
-const addressOrCidr = where(
+const addressOrCidr = suchThat(
   text(49),
   'an address or CIDR',
   (value) => parseCidr(value) !== undefined,

@@ -50,6 +50,11 @@ export class Outbox {
     this.#send = undefined;
   }
 
+  /** Nothing will be answered any more. */
+  stop(reason: MeshError): void {
+    for (const { answer } of this.#pending.values()) answer.reject(reason);
+  }
+
   async request(identity: Identity, csr: string, signal: AbortSignal): Promise<CertificateIssued> {
     signal.throwIfAborted();
     const id = this.#nextId++;
