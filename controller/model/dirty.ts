@@ -23,7 +23,7 @@ import type {
   ServiceObject,
 } from './objects.ts';
 import { keyOf } from './objects.ts';
-import { EVERYWHERE, selectorOf, selects } from './selector.ts';
+import { EVERYWHERE, SelectorIndex, selectorOf } from './selector.ts';
 import { hasLabels, type Store } from './store.ts';
 
 export class Dirty {
@@ -36,6 +36,9 @@ export class Dirty {
 
   readonly #store: Store;
   readonly #options: ModelOptions;
+  readonly #pending = new SelectorIndex();
+  readonly #scopes = new Set<string>();
+  #selectors = 0;
 
   constructor(store: Store, options: ModelOptions) {
     this.#store = store;
@@ -93,6 +96,21 @@ export class Dirty {
         this.policies.add(`NetworkPolicy/${key}`);
         this.#isolated(pick(old, 'NetworkPolicy'), pick(now, 'NetworkPolicy'));
         break;
+    }
+  }
+
+  /** Marks what the selectors of all changes select; to be called once, after the last change. */
+  settle(): void {
+    if (this.#selectors === 0) return;
+    const isWide = this.#scopes.has(EVERYWHERE);
+    for (const namespace of isWide ? this.#store.subjectsIn.keys() : this.#scopes) {
+      for (const id of this.#store.subjectsIn.get(namespace)) {
+        if (this.workloads.has(id)) continue;
+        const labels = this.#store.subject(id)?.labels;
+        if (labels !== undefined && this.#pending.selectsAny(namespace, labels)) {
+          this.workloads.add(id);
+        }
+      }
     }
   }
 
@@ -227,14 +245,11 @@ export class Dirty {
     if (hasLabels(labels)) this.#selected(scope, selectorOf(labels));
   }
 
+  /** Finding the selected is put off to `settle`, where one pass serves all selectors. */
   #selected(scope: string, selector: LabelSelector): void {
-    const namespaces = scope === EVERYWHERE ? this.#store.subjectsIn.keys() : [scope];
-    for (const namespace of namespaces) {
-      for (const id of this.#store.subjectsIn.get(namespace)) {
-        const subject = this.#store.subject(id);
-        if (subject !== undefined && selects(selector, subject.labels)) this.workloads.add(id);
-      }
-    }
+    this.#pending.set(String(this.#selectors), scope, selector);
+    this.#selectors += 1;
+    this.#scopes.add(scope);
   }
 }
 

@@ -58,6 +58,7 @@ export class Model {
   apply(changes: readonly ObjectChange[]): ModelDiff {
     const dirty = new Dirty(this.#store, this.options);
     for (const change of changes) this.#record(change, dirty);
+    dirty.settle();
     for (const id of dirty.workloads) this.#rebuildWorkloads(id);
     for (const key of dirty.services) {
       this.#services.put(key, buildService(key, this.#store, this.options));

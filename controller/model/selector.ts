@@ -67,6 +67,10 @@ export class SelectorIndex {
     return found;
   }
 
+  selectsAny(namespace: string, labels: Labels): boolean {
+    return this.matching(namespace, labels).length > 0;
+  }
+
   #collect(bucket: string, labels: Labels, found: string[]): void {
     for (const entry of this.#buckets.get(bucket) ?? []) {
       if (selects(entry.selector, labels)) found.push(entry.id);
