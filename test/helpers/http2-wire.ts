@@ -109,9 +109,9 @@ export interface Bench {
   readonly heard: string[];
   readonly requests: { stream: Stream; request: ConnectRequest | InvalidRequest }[];
   readonly clock: { now: number };
-  feed(...frames: readonly Buffer[]): void;
+  readonly feed: (...frames: readonly Buffer[]) => void;
   /** The HTTP/2 name of the error that ended the session. */
-  fault(): string | undefined;
+  readonly fault: () => string | undefined;
 }
 
 export interface BenchOptions {
