@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect, createServer, createSecureContext, type SecureContext } from 'node:tls';
 import { test, type Test } from 'tap';
 import { ControlClient } from '#common/control/client.ts';
@@ -25,7 +26,12 @@ class TestNode {
 
   constructor(
     t: Test,
-    { node, port, directory }: { node: string; port: number; directory: string },
+    {
+      node,
+      port,
+      directory,
+      lagMs,
+    }: { node: string; port: number; directory: string; lagMs: number },
   ) {
     this.identity = identityOf('cluster.local', 'shop', node);
     this.trust = new TrustStore({
@@ -37,7 +43,10 @@ class TestNode {
       issue: async (identity, signal) =>
         issueCredentials(
           {
-            request: async (...asked) => this.client.requestCertificate(...asked),
+            request: async (...asked) => {
+              await delay(lagMs);
+              return this.client.requestCertificate(...asked);
+            },
             roots: () => this.trust.roots,
             now: Date.now,
           },
@@ -71,6 +80,8 @@ class TestNode {
       resume: () => undefined,
       onUpdate: () => this.store.want(new Set([this.identity])),
       onTrust: async (trust) => {
+        // Long enough that a step which does not wait for this node breaks something.
+        await delay(lagMs);
         await this.trust.set(trust);
         await this.store.setTrust(trust);
       },
@@ -141,7 +152,9 @@ test('a root rotation under load fails no handshake, and ends with the new root 
   // What an operator gives once, and does not renew.
   writeFileSync(`${rig.directory}/first-root.pem`, rig.ca.trust.roots.join(''));
   const { directory, port } = rig;
-  const agents = nodes.map((node) => new TestNode(t, { node, port, directory }));
+  const agents = nodes.map(
+    (node) => new TestNode(t, { node, port, directory, lagMs: node === 'c' ? 500 : 0 }),
+  );
   await Promise.all(agents.map(async (agent) => agent.listen(t)));
 
   const failures: unknown[] = [];
@@ -170,7 +183,7 @@ test('a root rotation under load fails no handshake, and ends with the new root 
   const now = rig.ca.trust.authority;
   t.not(now, old);
   for (const agent of agents) {
-    t.ok(agent.handshakes > 50, `${agent.handshakes} handshakes`);
+    t.ok(agent.handshakes > 20, `${agent.handshakes} handshakes`);
     t.strictSame([...agent.authorities], [old, now]);
     t.equal(agent.trust.roots.length, 1);
   }
