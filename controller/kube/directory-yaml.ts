@@ -28,10 +28,26 @@ export interface YamlDocument {
 /** How often an anchor may be repeated: enough for people, too few to blow up memory. */
 const MAX_ALIASES = 100;
 
-export function parseYaml(
-  file: string,
-  text: string,
-): { documents: YamlDocument[]; problems: Problem[] } {
+/** One slip of syntax makes many that follow from it. */
+const MAX_SYNTAX_PROBLEMS = 10;
+
+export interface ParsedYaml {
+  readonly documents: YamlDocument[];
+  readonly problems: Problem[];
+}
+
+export function parseYaml(file: string, text: string): ParsedYaml {
+  try {
+    return parse(file, text);
+  } catch (error) {
+    // Reading recurses, so nesting without end exhausts the stack; whatever else it threw, say it.
+    const found = error instanceof RangeError ? 'nested too deep' : String(error);
+    const message = `not YAML: ${found}`;
+    return { documents: [], problems: [{ file, line: 1, object: '', field: '', message }] };
+  }
+}
+
+function parse(file: string, text: string): ParsedYaml {
   const lines = new LineCounter();
   const parsed = parseAllDocuments(text, {
     lineCounter: lines,
@@ -66,13 +82,15 @@ export function titleOf(value: unknown): string {
 function problemsOf(document: Document.Parsed, file: string, lines: LineCounter): Problem[] {
   const lineOf = (offset: number): number => lines.linePos(offset).line;
   const object = titleOf(quietly(() => document.toJS({ maxAliasCount: MAX_ALIASES })));
-  const syntax = [...document.errors, ...document.warnings].map(({ message, pos }) => ({
-    file,
-    line: lineOf(pos[0]),
-    object,
-    field: '',
-    message: `not YAML: ${message}`,
-  }));
+  const syntax = [...document.errors, ...document.warnings]
+    .slice(0, MAX_SYNTAX_PROBLEMS)
+    .map(({ message, pos }) => ({
+      file,
+      line: lineOf(pos[0]),
+      object,
+      field: '',
+      message: `not YAML: ${message}`,
+    }));
   return [...syntax, ...duplicateKeys(document, file, object, lineOf)];
 }
 

@@ -59,6 +59,7 @@ export class Model {
     const dirty = new Dirty(this.#store, this.options);
     for (const change of changes) this.#record(change, dirty);
     dirty.settle();
+    for (const change of changes) this.#forgetReport(change);
     for (const id of dirty.workloads) this.#rebuildWorkloads(id);
     for (const key of dirty.services) {
       this.#services.put(key, buildService(key, this.#store, this.options));
@@ -114,6 +115,14 @@ export class Model {
     if (equal(old, object)) return;
     store.set(object);
     dirty.mark(old, object);
+  }
+
+  /** A report outlives no pod, whichever of the two changed: else reports would pile up by name. */
+  #forgetReport(change: ObjectChange): void {
+    const kind = change.type === 'set' ? change.object.kind : change.kind;
+    if (kind !== 'Pod' && kind !== 'CaptureReport') return;
+    const key = keyOf(change.type === 'set' ? change.object.meta : change);
+    if (!this.#store.pods.has(key)) this.#store.delete('CaptureReport', key);
   }
 
   #rebuildWorkloads(id: string): void {

@@ -194,6 +194,16 @@ test('loadDirectory() refuses a bomb of aliases', async (t) => {
   t.match(first, /^b\.yaml:1: not YAML: .*alias/i);
 });
 
+test('loadDirectory() refuses what is nested without end', async (t) => {
+  const deep = 50_000;
+  const closed = `a: ${'['.repeat(deep)}${']'.repeat(deep)}`;
+  for (const yaml of ['['.repeat(deep), '- '.repeat(deep), '{a: '.repeat(deep), closed]) {
+    const problems = await problemsOf(t, yaml);
+    t.ok(problems.length > 0);
+    t.ok(problems.every((line) => line.startsWith('b.yaml:')));
+  }
+});
+
 test('loadDirectory() looks in folders, and not where sources of others lie', async (t) => {
   const broken = 'kind: [';
   const directory = t.testdir({
