@@ -127,8 +127,9 @@ export class Agent {
     const takeover = await this.#takeOver();
     const { hostRules, captures, pods } = await this.#makeCapture();
     await hostRules.start();
-    await this.#certificates.restore();
+    // Before the certificates: what is put in force goes to the workers that there are.
     this.#dataPlane.start();
+    await this.#certificates.restore();
     captures.start();
     this.#mesh.restore();
     await this.#control.start();

@@ -10,6 +10,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { fileURLToPath } from 'node:url';
 import { createNet, type Net, type PodNetns } from './netns.ts';
 import { eventually, type LogLine, Program } from './program.ts';
+import { WireWatch } from './wire-watch.ts';
 
 interface Test {
   after(undo: () => void | Promise<void>): void;
@@ -58,9 +59,10 @@ const MEMORY = '/dev/shm';
 
 export class Mesh {
   readonly net: Net;
+  readonly wire: WireWatch;
   readonly directory: string;
   readonly controller: Program;
-  readonly agents: readonly Program[];
+  readonly agents: Program[];
   readonly #pods = new Map<string, { readonly podUid: string; readonly netns: PodNetns }>();
   readonly #stop = new AbortController();
   #desired: Desired = { version: 0, problems: [], pods: [] };
@@ -73,7 +75,11 @@ export class Mesh {
     t.after(() => rmSync(directory, { recursive: true, force: true }));
     this.directory = directory;
     this.net = createNet(t, prefix, count);
-    t.after(async () => this.#end());
+    this.wire = new WireWatch(this.net);
+    t.after(async () => {
+      await this.#end();
+      this.wire.stop();
+    });
     for (const name of ['yaml', 'controller', 'netns'])
       mkdirSync(`${directory}/${name}`, { mode: 0o700 });
     writeFileSync(`${directory}/yaml/mesh.yaml`, options.yaml);
@@ -203,6 +209,29 @@ export class Mesh {
       }
       return line;
     });
+  }
+
+  /** A successor of that node's agent, with the same flags; not started yet. */
+  successor(node: number): Program {
+    const { netns, socket, args } = this.agent(node);
+    return new Program(netns, socket, args);
+  }
+
+  replaceAgent(node: number, successor: Program): void {
+    this.agents[node - 1] = successor;
+  }
+
+  /** Throws until every agent has the newest version of the mesh on disk. */
+  async saved(): Promise<void> {
+    const version = await this.#meshVersion();
+    for (const { number } of this.net.nodes) {
+      const head = readFileSync(`${this.directory}/node-${number}/mesh.state`, 'latin1').split(
+        '\n',
+        2,
+      )[1];
+      if (head?.split(' ')[1] !== String(version))
+        throw new Error(`node ${number} has saved ${head}`);
+    }
   }
 
   async report(podUid: string, more: { ready?: boolean; terminating?: boolean }): Promise<void> {

@@ -55,6 +55,8 @@ export interface PodOptions {
 }
 
 export interface Net {
+  /** The switch between the nodes; node n is at its port `port<n>`. */
+  readonly hub: Netns;
   readonly nodes: readonly NodeNetns[];
   node(number: number): NodeNetns;
 }
@@ -77,6 +79,7 @@ export function createNet(t: Test, prefix: string, nodes = 2): Net {
   for (let n = 1; n <= nodes; n += 1)
     made.push(createNode(owned, { scope, hub, number: n, nodes }));
   return {
+    hub,
     nodes: made,
     node: (number) => made.find((node) => node.number === number) ?? fail(`no node ${number}`),
   };
@@ -165,7 +168,11 @@ function createPod(owned: Owned, { node, scope, name, host, families }: PodPlan)
     address4,
     address6,
     addresses: [address4, address6].filter((address) => address !== undefined),
-    remove: () => removeNetns(owned, base.name),
+    // The link goes first, as with a CNI: who still holds the namespace open must not answer for it.
+    remove: () => {
+      ip(node.name, [`link delete ${end}`]);
+      removeNetns(owned, base.name);
+    },
   };
 }
 

@@ -7,13 +7,17 @@ import { createServer, type Server, Socket } from 'node:net';
 import { familyOf } from '#common/address.ts';
 import { localOf, socket } from '#common/sys/libc.ts';
 import { inNetns } from '#common/sys/netns.ts';
+import { MARKER } from './wire-watch.ts';
 
 /** What the tests need of tap's `t`. */
 interface Test {
   after(undo: () => void | Promise<void>): void;
 }
 
-/** Serves in a namespace: sends back `<client address>` and a line end, then echoes. */
+/**
+ * Serves in a namespace: sends `<marker> <client address>` and a line end, then echoes. The marker is
+ * what a wire watch looks for; `PodClient` takes it away again.
+ */
 export async function greeter(
   t: Test,
   netns: number,
@@ -27,7 +31,7 @@ export async function greeter(
     open.add(client);
     client.on('error', () => client.destroy());
     client.on('close', () => open.delete(client));
-    client.write(`${from}\n`);
+    client.write(`${MARKER} ${from}\n`);
     client.pipe(client);
   });
   const listening = once(server, 'listening');
@@ -68,7 +72,7 @@ export class PodClient {
       if (end >= 0) {
         const line = this.#text.slice(0, end);
         this.#text = this.#text.slice(end + 1);
-        return line;
+        return line.replace(`${MARKER} `, '');
       }
       if (this.socket.errored !== null) throw this.socket.errored;
       if (this.socket.destroyed) throw new Error('Cannot read a line: the connection has ended');
@@ -81,7 +85,7 @@ export class PodClient {
 
   /** Sends a line and waits for its echo. */
   async echo(line: string): Promise<boolean> {
-    this.socket.write(`${line}\n`);
+    this.socket.write(`${MARKER} ${line}\n`);
     return (await this.line()) === line;
   }
 

@@ -13,20 +13,20 @@ const WITHIN_MS = 20_000;
 export class Program {
   readonly lines: LogLine[] = [];
   readonly socket: string;
-  readonly #node: Netns;
-  readonly #args: readonly string[];
+  readonly netns: Netns;
+  readonly args: readonly string[];
   #child: ChildProcess | undefined;
 
-  constructor(node: Netns, socket: string, args: readonly string[]) {
-    this.#node = node;
+  constructor(netns: Netns, socket: string, args: readonly string[]) {
+    this.netns = netns;
     this.socket = socket;
-    this.#args = args;
+    this.args = args;
   }
 
   start(): ChildProcess {
-    const child = this.#node.spawn(
+    const child = this.netns.spawn(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', ...this.#args],
+      ['--disable-warning=ExperimentalWarning', ...this.args],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     if (child.stdout !== null) {
@@ -38,6 +38,14 @@ export class Program {
 
   get pid(): number {
     return this.#child?.pid ?? 0;
+  }
+
+  /** Resolves with its exit code when it has ended by itself. */
+  async exit(): Promise<number | null> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null) return child?.exitCode ?? null;
+    const [code] = await once(child, 'exit');
+    return code;
   }
 
   /** Ends it, and resolves when it is gone. */

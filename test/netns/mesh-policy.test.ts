@@ -43,6 +43,7 @@ test(
     ]) {
       t.equal(await greet(stranger.fd, to ?? '', 8080), from, 'an unmeshed client is admitted');
     }
+    t.ok(mesh.wire.report().inClear > 0, 'the wire watch sees what is in clear');
     await mesh.write(documents(base, peerAuthentication('strict', { mtls: { mode: 'STRICT' } })));
     await mesh.proven();
     await t.rejects(greet(stranger.fd, cart.address4 ?? '', 8080));
