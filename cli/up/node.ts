@@ -6,6 +6,7 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { Logger } from '#common/log.ts';
+import { at } from '../text.ts';
 import { callSocket } from '../unix-http.ts';
 import { LogFile } from './log-file.ts';
 import { Program } from './program.ts';
@@ -66,7 +67,7 @@ export class LocalNode {
       output: this.#output,
       processes: deps.processes,
       log: deps.log,
-      isReady: async () => this.#answers(),
+      isReady: async (pid) => this.#isReady(pid),
       onChange: deps.onChange,
     });
   }
@@ -93,10 +94,13 @@ export class LocalNode {
     });
   }
 
-  async #answers(): Promise<boolean> {
-    return this.ask('/version').then(
-      () => true,
-      () => false,
-    );
+  /** Predecessor and successor share the socket: it is the pid that tells who answered. */
+  async #isReady(pid: number): Promise<boolean> {
+    try {
+      const answer: unknown = JSON.parse(await this.ask('/version'));
+      return at(answer, 'pid') === String(pid) && at(answer, 'ready') === 'true';
+    } catch {
+      return false;
+    }
   }
 }

@@ -15,7 +15,12 @@ for (;;) {
     if (bought % 20 === 1) console.log(`bought ${bought}, failed ${failed}`);
   } catch (error) {
     failed += 1;
-    console.log(`failed ${failed}: ${String(error)}`);
+    console.log(`failed ${failed}: ${reasonOf(error)}`);
   }
   await delay(everyMs);
+}
+
+/** One attempt for each address fails with a list of errors. */
+function reasonOf(error: unknown): string {
+  return error instanceof AggregateError ? error.errors.map(String).join(', ') : String(error);
 }

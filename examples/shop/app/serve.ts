@@ -1,7 +1,7 @@
 /**
  * What the programs of the shop share: an HTTP server with a health path, calls on connections of
- * their own, and an end on SIGTERM. Every answer and every call carries MARKER, a text that nobody
- * should be able to read between the nodes.
+ * their own, and an end on SIGTERM. Every call carries MARKER and every answer repeats it: a text that
+ * nobody should be able to read between the nodes, unless the caller is outside the mesh.
  */
 import { createServer, request } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -20,7 +20,8 @@ export interface Asked {
 export function serve(port: number, answer: (asked: Asked) => unknown): void {
   const respond = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     response.setHeader('content-type', 'application/json');
-    response.setHeader('x-marker', marker);
+    const theirs = String(incoming.headers['x-marker'] ?? '');
+    response.setHeader('x-marker', theirs);
     try {
       const asked = {
         method: incoming.method ?? 'GET',
@@ -29,10 +30,10 @@ export function serve(port: number, answer: (asked: Asked) => unknown): void {
         from: incoming.socket.remoteAddress ?? '',
       };
       const body = asked.path === '/healthz' ? { healthy: true } : await answer(asked);
-      response.end(`${JSON.stringify({ ...Object(body), marker })}\n`);
+      response.end(`${JSON.stringify({ ...Object(body), marker: theirs })}\n`);
     } catch (error) {
       response.statusCode = 502;
-      response.end(`${JSON.stringify({ error: String(error), marker })}\n`);
+      response.end(`${JSON.stringify({ error: String(error), marker: theirs })}\n`);
     }
   };
   const server = createServer((incoming, response) => void respond(incoming, response));
