@@ -164,15 +164,15 @@ export class Capture {
     await this.#serially(async () => {
       this.#wanted = false;
       const { holding } = await this.#observe();
-      for (const table of ['filter', 'nat', 'raw'] as const) await this.#remove(table, holding);
+      await this.#remove(['filter', 'nat', 'raw'], holding);
     }).catch(unlessClosed);
     // Meanwhile the rules in mangle keep connection tracking on, and lead replies to the agent.
     await drain();
     await this.#serially(async () => {
       if (this.#wanted) return; // It was enrolled again while it drained.
       const { holding, routing } = await this.#observe();
-      await this.#remove('mangle', holding);
-      await this.#route(routing, 0);
+      await this.#remove(['mangle'], holding);
+      this.#route(routing, 0);
       writeLoose(this.#deps.netns, true);
     }).catch(unlessClosed);
   }
@@ -199,14 +199,12 @@ export class Capture {
       // Asking the legacy programs would make the kernel set up their tables; look without.
       (flavour) => programs.size === 1 || flavour === 'nft' || readLegacyTables(netns),
     );
+    const routing = new Map(routed.map((f) => [f, readRouting(netns, f)]));
     const holdings = Promise.all(
       flavours.map(async (flavour) => {
         const backend = openBackend(command, programs, { flavour, netns, families });
         return { backend, rules: await backend.read() };
       }),
-    );
-    const routing = Promise.all(
-      routed.map(async (f) => [f, await readRouting(command, netns, f)] as const),
     );
     const { used, other } = chooseBackend(await holdings);
     this.#countUdp(used);
@@ -215,7 +213,7 @@ export class Capture {
       holding: used,
       other,
       families,
-      routing: new Map(await routing),
+      routing,
       loose: readLoose(netns),
     };
   }
@@ -237,44 +235,51 @@ export class Capture {
     why: 'enrol' | 'repair',
     standing: readonly Connection[],
   ): Promise<void> {
-    await this.#route(observed.routing, 1);
-    for (const table of ORDER[why]) {
-      await this.#write(table, observed);
-      if (table === 'mangle' && !this.#looseWritable) await this.#trackStanding(standing);
-    }
+    this.#route(observed.routing, 1);
+    if (this.#looseWritable) return this.#write(ORDER[why], observed);
+    await this.#write(['mangle'], observed);
+    await this.#trackStanding(standing);
+    await this.#write(
+      ORDER[why].filter((table) => table !== 'mangle'),
+      observed,
+    );
   }
 
-  async #write(table: Table, { holding, families }: Observed): Promise<void> {
+  /** One program a family takes all tables, in this order; it stops at the first that fails. */
+  async #write(tables: readonly Table[], { holding, families }: Observed): Promise<void> {
     const { backend, rules } = holding;
     await all(
       families.map(async (family) => {
-        const planned = this.#plans[family].filter((plan) => plan.table === table);
-        const drifts = compare(this.#plans[family], rules[family]);
-        if (!drifts.some((drift) => drift.table === table)) return;
-        const chains = planned.flatMap((plan) => plan.chains);
-        await backend.restore(family, renderTable(table, chains, rules[family].get(table)));
+        const plan = this.#plans[family];
+        const wrong = new Set(compare(plan, rules[family]).map(({ table }) => table));
+        const input = tables
+          .filter((table) => wrong.has(table))
+          .map((table) => {
+            const chains = plan.filter((each) => each.table === table).flatMap((p) => p.chains);
+            return renderTable(table, chains, rules[family].get(table));
+          });
+        if (input.length > 0) await backend.restore(family, input.join(''));
       }),
     );
-    if (table === 'mangle') this.#udpRestart();
+    if (tables.includes('mangle')) this.#udpRestart();
   }
 
-  async #remove(table: Table, { backend, rules }: Holding): Promise<void> {
+  async #remove(tables: readonly Table[], { backend, rules }: Holding): Promise<void> {
     await all(
       FAMILIES.map(async (family) => {
-        const input = renderRemoval(table, rules[family].get(table));
-        if (input !== undefined) await backend.restore(family, input);
+        const input = tables.flatMap(
+          (table) => renderRemoval(table, rules[family].get(table)) ?? [],
+        );
+        if (input.length > 0) await backend.restore(family, input.join(''));
       }),
     );
-    if (table === 'mangle') this.#udpRestart();
+    if (tables.includes('mangle')) this.#udpRestart();
   }
 
-  async #route(routing: ReadonlyMap<Family, Routing>, wanted: 0 | 1): Promise<void> {
-    const { command, netns } = this.#deps;
-    await all(
-      Array.from(routing, async ([family, found]) =>
-        writeRouting(command, netns, { family, found, wanted }),
-      ),
-    );
+  #route(routing: ReadonlyMap<Family, Routing>, wanted: 0 | 1): void {
+    for (const [family, found] of routing) {
+      writeRouting(this.#deps.netns, { family, found, wanted });
+    }
   }
 
   /** Tracking is on since the rules in mangle; connections that move a packet now live on. */

@@ -6,16 +6,30 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Family } from '#common/address.ts';
+import { MeshError } from '#common/errors.ts';
+import { ENOENT, errnoName, SOL_NETLINK } from '#common/sys/constants.ts';
+import { closeFd } from '#common/sys/libc.ts';
 import { inNetns } from '#common/sys/netns.ts';
-import type { Command } from './command.ts';
+import { openNetlink, receiveBytes, sendBytes } from '#common/sys/raw-sockets.ts';
+import { setOption } from '#common/sys/socket-options.ts';
 import type { Drift } from './compare.ts';
 import { MARK_MASK, RETURN_MARK } from './rules.ts';
+import {
+  changeRequest,
+  listRequest,
+  parseReply,
+  ROUTE_TABLE,
+  RULE_PRIORITY,
+  type What,
+} from './rtnetlink.ts';
 
-export const ROUTE_TABLE = 100;
-export const RULE_PRIORITY = 32_764;
+const NETLINK_ROUTE = 0;
+/** Has the kernel list one table only, however many routes the others hold. */
+const NETLINK_GET_STRICT_CHK = 12;
+/** A pod may have very many rules; ours is among the first or counts as missing. */
+const MOST_REPLIES = 64;
 
-const MARK = `0x${RETURN_MARK.toString(16)}/0x${MARK_MASK.toString(16)}`;
-const EVERYWHERE: Readonly<Record<Family, string>> = { 4: '0.0.0.0/0', 6: '::/0' };
+const MARK = { mark: RETURN_MARK, mask: MARK_MASK };
 
 /** How many of our rule and of our route there are; one of each is right. */
 export interface Routing {
@@ -23,63 +37,76 @@ export interface Routing {
   readonly routes: number;
 }
 
-export async function readRouting(
-  command: Command,
-  netns: number,
-  family: Family,
-): Promise<Routing> {
-  const ip = async (...args: readonly string[]): Promise<string> =>
-    command({ program: 'ip', args: [`-${family}`, ...args], netns });
-  const [rules, routes] = await Promise.all([
-    ip('rule', 'show', 'priority', String(RULE_PRIORITY)),
-    // `table 100` is an error while no such table exists; a list of all tables never is.
-    ip('route', 'show', 'table', 'all', 'type', 'local'),
-  ]);
-  return parseRouting(rules, routes);
-}
-
-/** Counts our rule and route in what `ip` prints. */
-export function parseRouting(rules: string, routes: string): Routing {
-  const rule = `${RULE_PRIORITY}:\tfrom all fwmark ${MARK} lookup ${ROUTE_TABLE}`;
-  const route = new RegExp(`^local default dev lo .*\\btable ${ROUTE_TABLE}\\b`);
-  return {
-    rules: rules.split('\n').filter((line) => line.trim() === rule).length,
-    routes: routes.split('\n').filter((line) => route.test(line)).length,
-  };
+export function readRouting(netns: number, family: Family): Routing {
+  return withNetlink(netns, (fd) => ({
+    rules: count(fd, 'rule', family),
+    routes: count(fd, 'route', family),
+  }));
 }
 
 export function compareRouting(family: Family, { rules, routes }: Routing): readonly Drift[] {
   const drift = (found: string): Drift => ({ table: 'routing', chain: `IPv${family}`, found });
   return [
-    ...(rules === 1 ? [] : [drift(`${rules} rules for mark ${MARK}`)]),
+    ...(rules === 1 ? [] : [drift(`${rules} rules at ${RULE_PRIORITY} for the mark`)]),
     ...(routes === 1 ? [] : [drift(`${routes} routes to lo in table ${ROUTE_TABLE}`)]),
   ];
 }
 
-/** Spells what leads from `found` to `wanted` of each, as input for `ip -batch`. */
-export function renderRouting(family: Family, found: Routing, wanted: 0 | 1): string {
-  const rule = `fwmark ${MARK} priority ${RULE_PRIORITY} lookup ${ROUTE_TABLE}`;
-  const route = `local ${EVERYWHERE[family]} dev lo table ${ROUTE_TABLE}`;
-  const steps = (what: string, count: number): readonly string[] =>
-    count < wanted
-      ? [`${what.startsWith('local') ? 'route' : 'rule'} add ${what}`]
-      : Array.from(
-          { length: count - wanted },
-          () => `${what.startsWith('local') ? 'route' : 'rule'} del ${what}`,
-        );
-  return [...steps(route, found.routes), ...steps(rule, found.rules), ''].join('\n');
+/** Makes rule and route stand once (1) or not at all (0). */
+export function writeRouting(
+  netns: number,
+  { family, found, wanted }: { family: Family; found: Routing; wanted: 0 | 1 },
+): void {
+  withNetlink(netns, (fd) => {
+    const settle = (what: What, there: number): void => {
+      if (there < wanted) change(fd, what, 'add', family);
+      for (let n = there; n > wanted; n -= 1) change(fd, what, 'remove', family);
+    };
+    settle('route', found.routes);
+    settle('rule', found.rules);
+  });
 }
 
-/** Makes rule and route stand once (1) or not at all (0). */
-export async function writeRouting(
-  command: Command,
-  netns: number,
-  change: { readonly family: Family; readonly found: Routing; readonly wanted: 0 | 1 },
-): Promise<void> {
-  const { family, found, wanted } = change;
-  const input = renderRouting(family, found, wanted);
-  if (input === '') return;
-  await command({ program: 'ip', args: [`-${family}`, '-batch', '-'], input, netns });
+function withNetlink<T>(netns: number, work: (fd: number) => T): T {
+  return inNetns(netns, () => {
+    const fd = openNetlink(NETLINK_ROUTE);
+    if (fd < 0) throw refused('read', fd);
+    try {
+      setOption(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+      return work(fd);
+    } finally {
+      closeFd(fd);
+    }
+  });
+}
+
+/** The kernel answers while it is asked, so nothing here waits. */
+function count(fd: number, what: What, family: Family): number {
+  const sent = sendBytes(fd, listRequest(what, family));
+  if (sent < 0) throw refused('read', sent);
+  let ours = 0;
+  for (let i = 0; i < MOST_REPLIES; i += 1) {
+    const bytes = receiveBytes(fd);
+    if (typeof bytes === 'number') throw refused('read', bytes);
+    const reply = parseReply(bytes, MARK);
+    // As long as a table has no route there is no such table.
+    if (reply.error < 0 && reply.error !== -ENOENT) throw refused('read', reply.error);
+    ours += reply.ours;
+    if (reply.isLast) break;
+  }
+  return ours;
+}
+
+function change(fd: number, what: What, how: 'add' | 'remove', family: Family): void {
+  const sent = sendBytes(fd, changeRequest(what, how, { family, ...MARK }));
+  const bytes = sent < 0 ? sent : receiveBytes(fd);
+  const error = typeof bytes === 'number' ? bytes : parseReply(bytes, MARK).error;
+  if (error < 0) throw refused(`${how} a ${what} of`, error);
+}
+
+function refused(what: string, errno: number): MeshError {
+  const found = errnoName(errno);
+  return new MeshError('CAPTURE_FAILED', `Cannot ${what} the policy routing of a pod: ${found}`);
 }
 
 const LOOSE = '/proc/sys/net/netfilter/nf_conntrack_tcp_loose';

@@ -17,7 +17,7 @@ import { newSlab } from '#common/sys/slab.ts';
 import { askOption } from '#common/sys/socket-options.ts';
 import type { Flavour } from './backend.ts';
 import { hashEntries } from './legacy-entries.ts';
-import { ROUTE_TABLE } from './routing.ts';
+import { ROUTE_TABLE } from './rtnetlink.ts';
 import type { Table } from './rules.ts';
 
 const NETLINK_ROUTE = 0;

@@ -1,5 +1,5 @@
 /** The rules in a real kernel: what it prints is what was planned, and a second load changes nothing. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { test, type Test } from 'tap';
 import { findPrograms, type Flavour, openBackend } from '../../node-agent/capture/backend.ts';
 import { Capture } from '../../node-agent/capture/capture.ts';
@@ -123,7 +123,8 @@ test('repair() does not run what a pod writes into its rules', { skip }, async (
   const pod = node.pod('pod');
   const capture = new Capture({ command, programs, log: silent, netns: pod.fd }, PLAIN);
   await capture.enrol(() => {});
-  const trap = `${t.testdir()}/ran`;
+  const trap = `${t.testdir()}/trap`;
+  writeFileSync(trap, '#!/bin/sh\ntouch "$0.ran"\n', { mode: 0o755 });
   // In the save the comment breaks into lines, the second of which reads as a rule of its own.
   pod.exec(
     `iptables -t nat -A OUTPUT -p tcp -m comment --comment "$(printf 'x\\n-A OUTPUT --modprobe=${trap} -m nosuchmatch -j PLUMB_OUTPUT')" -j ACCEPT`,
@@ -133,4 +134,10 @@ test('repair() does not run what a pod writes into its rules', { skip }, async (
   pod.exec('iptables -t nat -F OUTPUT');
   await capture.repair();
   t.strictSame(await capture.verify(), []);
+  t.notOk(existsSync(`${trap}.ran`));
+  // The trap itself works: this is what must never reach iptables-restore.
+  const armed = `*nat\n-A OUTPUT --modprobe=${trap} -m nosuchmatch -j ACCEPT\nCOMMIT\n`;
+  const backend = openBackend(command, programs, { flavour: 'nft', netns: pod.fd, families: [4] });
+  await t.rejects(backend.restore(4, armed), { code: 'COMMAND_FAILED' });
+  t.ok(existsSync(`${trap}.ran`));
 });
