@@ -1,5 +1,5 @@
 /** The rules in a real kernel: what it prints is what was planned, and a second load changes nothing. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { test, type Test } from 'tap';
 import { findPrograms, type Flavour, openBackend } from '../../node-agent/capture/backend.ts';
 import { Capture } from '../../node-agent/capture/capture.ts';
@@ -118,26 +118,27 @@ test('enrol() reports rules of the other flavour and uses the filled one', { ski
   t.equal(capture.otherFlavour, 'nft');
 });
 
-test('repair() does not run what a pod writes into its rules', { skip }, async (t) => {
+test('repair() is not led astray by a rule that a pod forges in a comment', { skip }, async (t) => {
   const { node, programs } = await setUp(t, 'nft');
   const pod = node.pod('pod');
-  const capture = new Capture({ command, programs, log: silent, netns: pod.fd }, PLAIN);
+  const written: string[] = [];
+  const watching: typeof command = async (run) => {
+    written.push(run.input ?? '');
+    return command(run);
+  };
+  const capture = new Capture({ command: watching, programs, log: silent, netns: pod.fd }, PLAIN);
   await capture.enrol(() => {});
-  const trap = `${t.testdir()}/trap`;
-  writeFileSync(trap, '#!/bin/sh\ntouch "$0.ran"\n', { mode: 0o755 });
   // In the save the comment breaks into lines, the second of which reads as a rule of its own.
+  const forged = '-A OUTPUT --modprobe=/tmp/evil -j PLUMB_OUTPUT';
   pod.exec(
-    `iptables -t nat -A OUTPUT -p tcp -m comment --comment "$(printf 'x\\n-A OUTPUT --modprobe=${trap} -m nosuchmatch -j PLUMB_OUTPUT')" -j ACCEPT`,
+    `iptables -t nat -I OUTPUT -p tcp -m comment --comment "$(printf 'x\\n${forged}')" -j ACCEPT`,
   );
-  t.match(pod.exec('iptables-save -t nat'), `\n-A OUTPUT --modprobe=${trap}`);
+  t.match(pod.exec('iptables-save -t nat'), `\n${forged}`);
+  t.ok((await capture.verify()).length > 0);
+  // Numbers in that save may be off, so it may take more than one go; the text is never used.
   await capture.repair().catch(() => {});
   pod.exec('iptables -t nat -F OUTPUT');
   await capture.repair();
   t.strictSame(await capture.verify(), []);
-  t.notOk(existsSync(`${trap}.ran`));
-  // The trap itself works: this is what must never reach iptables-restore.
-  const armed = `*nat\n-A OUTPUT --modprobe=${trap} -m nosuchmatch -j ACCEPT\nCOMMIT\n`;
-  const backend = openBackend(command, programs, { flavour: 'nft', netns: pod.fd, families: [4] });
-  await t.rejects(backend.restore(4, armed), { code: 'COMMAND_FAILED' });
-  t.ok(existsSync(`${trap}.ran`));
+  t.notMatch(written.join(''), /modprobe/);
 });
