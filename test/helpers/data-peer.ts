@@ -3,10 +3,10 @@
  * network namespace.
  */
 import { once } from 'node:events';
-import { connect as connectHttp2, createServer, type ClientHttp2Session } from 'node:http2';
+import { connect as connectHttp2, createSecureServer, type ClientHttp2Session } from 'node:http2';
 import type { ClientHttp2Stream, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
-import { Server, Socket } from 'node:net';
-import { connect as connectTls, TLSSocket } from 'node:tls';
+import { Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { familyOf } from '#common/address.ts';
 import { socket } from '#common/sys/libc.ts';
 import { inNetns } from '#common/sys/netns.ts';
@@ -128,36 +128,30 @@ export async function peerServer(
 ): Promise<PeerServer> {
   const sessions: ServerHttp2Session[] = [];
   const requests: Record<string, unknown>[] = [];
-  const http2 = createServer({ settings: { maxConcurrentStreams: at.maxStreams ?? 200 } });
-  http2.on('session', (session) => {
+  const server = createSecureServer({
+    ...TLS,
+    cert: chainPem(at.leaf),
+    key: at.leaf.keyPem,
+    ca: authority.pem,
+    requestCert: true,
+    rejectUnauthorized: true,
+    settings: { maxConcurrentStreams: at.maxStreams ?? 200 },
+  });
+  server.on('session', (session) => {
     session.on('error', () => {});
     sessions.push(session);
   });
-  http2.on('stream', (stream: ServerHttp2Stream, headers) => {
+  server.on('stream', (stream: ServerHttp2Stream, headers) => {
     stream.on('error', () => {});
     requests.push({ ...headers });
     at.onStream(stream);
   });
-  const tcp = new Server((accepted) => {
-    accepted.on('error', () => {});
-    const tls = new TLSSocket(accepted, {
-      isServer: true,
-      ...TLS,
-      cert: chainPem(at.leaf),
-      key: at.leaf.keyPem,
-      ca: authority.pem,
-      requestCert: true,
-      rejectUnauthorized: true,
-    });
-    tls.on('error', () => {});
-    tls.once('secure', () => http2.emit('connection', tls));
-  });
-  const listening = once(tcp, 'listening');
-  inNetns(at.netns, () => tcp.listen({ port: 15008 }));
+  const listening = once(server, 'listening');
+  inNetns(at.netns, () => server.listen({ port: 15008 }));
   await listening;
   t.after(() => {
     for (const session of sessions) session.destroy();
-    tcp.close();
+    server.close();
   });
   return { sessions, requests };
 }
