@@ -9,6 +9,7 @@ import type { Outlet } from '../../common/hbone/outlet.ts';
 import { HboneSession, type SessionLimits } from '../../common/hbone/session.ts';
 import type { Role } from '../../common/hbone/stream-table.ts';
 import type { Stream } from '../../common/hbone/stream.ts';
+import { Recorder } from './http2-streams.ts';
 
 export const PREFACE_TEXT = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 
@@ -164,4 +165,27 @@ export function bench(role: Role, options: BenchOptions = {}): Bench {
     outlet.take();
   }
   return { session, outlet, errors, heard, requests, clock, feed, fault };
+}
+
+/** An answer 200 on stream 1. */
+export const OK = frame(1, 4, 1, [0x88]);
+
+/** A client with one stream that has been answered with 200. */
+export function tunnelled(settings = Buffer.alloc(0)): {
+  client: Bench;
+  stream: Stream;
+  user: Recorder;
+} {
+  const client = bench('client', { settings });
+  const stream = client.session.open({ authority: '10.0.0.7:80' });
+  const user = new Recorder(stream, client.outlet);
+  client.feed(OK);
+  client.outlet.take();
+  return { client, stream, user };
+}
+
+export function send(client: Bench, stream: Stream, text: string): void {
+  const at = stream.beginData(text.length);
+  client.outlet.bytes.write(text, at);
+  stream.endData(text.length, false);
 }
