@@ -15,6 +15,7 @@ import type { Drift } from './compare.ts';
 import type { HostRules } from './host-rules.ts';
 import {
   type CapturePod,
+  FIRST_PROVE_AGAIN_MS,
   FIRST_RETRY_MS,
   newEntry,
   type PodCaptureState,
@@ -92,6 +93,7 @@ export class CaptureSet {
       entry.enrolment = enrolment;
       entry.readAt = performance.now() + READ_EVERY_MS;
       entry.proveAt = 0;
+      entry.proveAgainMs = FIRST_PROVE_AGAIN_MS;
       entry.retryMs = FIRST_RETRY_MS;
       this.counters.enrolments += 1;
       this.counters.existingConnections += enrolment.existing;
@@ -260,11 +262,20 @@ export class CaptureSet {
         results = await this.#probe(entry);
       }
       if (!this.#isCaptured(entry)) return;
-      entry.proveAt = performance.now() + PROVE_EVERY_MS;
       this.#takeProof(entry, results);
     } catch (error) {
       this.#deps.log.error('pod not probed', { ...nameOf(entry.pod), error });
+    } finally {
+      this.#proveNext(entry);
     }
+  }
+
+  /** What is proven stays so for a while; what is not may come right at any moment. */
+  #proveNext(entry: PodEntry): void {
+    const waitMs = entry.proven === true ? PROVE_EVERY_MS : entry.proveAgainMs;
+    entry.proveAgainMs =
+      entry.proven === true ? FIRST_PROVE_AGAIN_MS : Math.min(2 * waitMs, PROVE_EVERY_MS);
+    entry.proveAt = performance.now() + waitMs;
   }
 
   #isCaptured(entry: PodEntry): boolean {

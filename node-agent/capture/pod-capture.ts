@@ -56,6 +56,8 @@ export interface PodEntry {
   /** When its rules are read next although nothing seems to have changed. */
   readAt: number;
   proveAt: number;
+  /** How long after a probe that proved nothing the next one is made. */
+  proveAgainMs: number;
   retryMs: number;
   isBusy: boolean;
   /** Set while it is being probed. */
@@ -63,6 +65,8 @@ export interface PodEntry {
 }
 
 export const FIRST_RETRY_MS = 1000;
+/** A pod that is not proven is probed again this soon, then at growing intervals. */
+export const FIRST_PROVE_AGAIN_MS = 2000;
 
 export function newEntry(pod: CapturePod, capture: Capture): PodEntry {
   return {
@@ -79,6 +83,7 @@ export function newEntry(pod: CapturePod, capture: Capture): PodEntry {
     repairs: 0,
     readAt: 0,
     proveAt: 0,
+    proveAgainMs: FIRST_PROVE_AGAIN_MS,
     retryMs: FIRST_RETRY_MS,
     isBusy: false,
     proving: undefined,

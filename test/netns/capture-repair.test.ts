@@ -2,7 +2,7 @@
 import { rmSync, symlinkSync } from 'node:fs';
 import { test, type Test } from 'tap';
 import { type Flavour, findPrograms } from '../../node-agent/capture/backend.ts';
-import { CaptureSet } from '../../node-agent/capture/capture-set.ts';
+import { CaptureSet, PROVE_EVERY_MS } from '../../node-agent/capture/capture-set.ts';
 import { createCommand } from '../../node-agent/capture/command.ts';
 import type { PodCaptureState } from '../../node-agent/capture/pod-capture.ts';
 import { type ProbeToken, Prover } from '../../node-agent/capture/proof.ts';
@@ -180,14 +180,16 @@ test('the proof says so when the agent has stopped listening', { skip }, async (
     options: PLAIN,
   });
   set.start();
-  // A repair has the pod probed at once rather than after half a minute.
+  // A repair has the pod probed at once; from then on it is probed again and again.
   pod.exec('iptables -t nat -F');
   await until(pod, ({ proven }) => proven === false);
   t.match(set.state(pod.name)?.reason, /outbound IPv4: it was refused/);
   t.equal(set.proven, 0);
   await agent.listen(pod.name, pod.fd);
-  pod.exec('iptables -t nat -F');
+  const start = performance.now();
   await until(pod, ({ proven }) => proven === true);
+  const ms = performance.now() - start;
+  t.ok(ms < PROVE_EVERY_MS / 3, `proven again after ${Math.round(ms)} ms, without any damage`);
 });
 
 test("a probe is nobody else's connection", { skip }, async (t) => {
