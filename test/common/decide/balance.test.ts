@@ -150,6 +150,18 @@ test('a change of health counts from the next pick on', async (t) => {
   t.throws(() => pick(), /no port 80/);
 });
 
+test('a change of the service counts from the next pick on', async (t) => {
+  const { view, cart, shares } = setUp({}, spread);
+  t.equal(Object.keys(shares(200)).length, 4);
+  const loadBalancing: LoadBalancing = { ...balancing, mode: 'failover', scopes: ['region'] };
+  view.apply(packUpdate(delta({ services: [{ ...cart, loadBalancing }] }, 2)));
+  t.equal(Object.keys(shares(200)).length, 3);
+  // The same key of the plan as before: only the service itself tells them apart.
+  const strict: LoadBalancing = { ...loadBalancing, mode: 'strict', scopes: ['node', 'region'] };
+  view.apply(packUpdate(delta({ services: [{ ...cart, loadBalancing: strict }] }, 3)));
+  t.strictSame(shares(50), { 'same-node': 50 });
+});
+
 const spread = (behind: Pick<Workload, 'memberships'>): Workload[] => [
   workload('same-node', {
     addresses: ['10.64.0.1'],

@@ -85,6 +85,15 @@ test('route() stays in the family that the client has asked for', async (t) => {
   t.equal(chosen(to('fd00:32::1', 80))?.address, 'fd00:64::1');
 });
 
+test('route() takes the other family when an endpoint has only that', async (t) => {
+  const two = viewOf({
+    services: [cart],
+    workloads: [client, ...replicas('four', { count: 1, prefix: '10.64.0.', ...backs(cart) })],
+  });
+  const decided = route(two, client, { address: 'fd00:32::1', port: 80 });
+  t.equal(chosen(decided)?.address, '10.64.0.1');
+});
+
 test('route() takes a named target port from the endpoint', async (t) => {
   t.equal(chosen(to('10.32.0.1', 81))?.port, 9090);
 });
