@@ -1,8 +1,26 @@
-/** The command line of Plumbline: words in, the right command, exit code out. */
-import { Command, CommanderError, Option } from 'commander';
-
+/** The command line of Plumbline: words in, the right command, answer and exit code out. */
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { caStatus, rotate } from './commands/ca.ts';
+import { dump, KINDS } from './commands/dump.ts';
+import type { Kind } from './commands/dump.ts';
+import { explain } from './commands/explain.ts';
+import { setLogLevel, showLog } from './commands/log.ts';
+import { MeshClient } from './commands/mesh-client.ts';
+import { FORMATS } from './commands/output.ts';
+import type { Format } from './commands/output.ts';
+import { status } from './commands/status.ts';
+import type { Answer } from './commands/status.ts';
+import { version } from './commands/version.ts';
 import { EXIT_BAD_INPUT, exitCodeOf } from './exit-codes.ts';
 import { up } from './up/up.ts';
+
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+type Level = (typeof LEVELS)[number];
+
+interface Shared {
+  readonly mesh?: string;
+  readonly output: Format;
+}
 
 const program = new Command('plumb')
   .description('Runs, shows and explains a Plumbline mesh.')
@@ -17,19 +35,96 @@ program
   .option('--check', 'check the directory and start nothing', false)
   .option('--tour', 'run the demonstration of examples/shop and end', false)
   .addOption(
-    new Option('--log-level <level>', 'what is said on stderr')
-      .choices(['debug', 'info', 'warn', 'error'])
-      .default('warn'),
+    new Option('--log-level <level>', 'what is said on stderr').choices(LEVELS).default('warn'),
   )
-  .action(async (directory: string, flags: UpFlags) => {
-    process.exitCode = await up({ directory, name: undefined, ...flags });
+  .action(
+    async (
+      directory: string,
+      flags: { name?: string; check: boolean; tour: boolean; logLevel: Level },
+    ) => {
+      process.exitCode = await up({ directory, name: undefined, ...flags });
+    },
+  );
+
+asking(program.command('status'), 'agents, versions, and the proof of capture of every pod').action(
+  async ({ mesh, output }: Shared) => say(await status(new MeshClient(mesh), output)),
+);
+
+asking(program.command('dump'), 'what the controller, or the agent of a node, holds')
+  .addArgument(new Argument('<kind>', 'what to show').choices(KINDS))
+  .option('--node <node>', 'ask the agent of this node')
+  .option('-n, --namespace <namespace>', 'only of this namespace')
+  .action(async (kind: Kind, flags: Shared & { node?: string; namespace?: string }) => {
+    const { mesh, output: format, node, namespace } = flags;
+    process.stdout.write(await dump(new MeshClient(mesh), { kind, node, namespace, format }));
   });
 
-interface UpFlags {
-  readonly name?: string;
-  readonly tour: boolean;
-  readonly check: boolean;
-  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+asking(program.command('explain'), 'what becomes of a connection, and why')
+  .argument('<source>', 'a pod: NAMESPACE/POD, or POD where that is enough')
+  .argument('<destination>', 'HOST:PORT or IP:PORT, as a program in that pod would say it')
+  .action(async (source: string, destination: string, { mesh, output }: Shared) => {
+    say(await explain(new MeshClient(mesh), { source, destination }, output));
+  });
+
+program
+  .command('log')
+  .description('the last lines of the access logs, or of a program or pod')
+  .argument('[target]', 'controller, agent/NODE, NAMESPACE/POD or NAMESPACE/POD/CONTAINER')
+  .option('--mesh <name>', 'which mesh, when several run')
+  .option('-f, --follow', 'go on as lines come', false)
+  .option('--lines <n>', 'how many lines to begin with', count, 20)
+  .option('--node <node>', 'with --level: only the agent of this node')
+  .addOption(new Option('--level <level>', 'set the log level of agents instead').choices(LEVELS))
+  .action(async (target: string | undefined, flags: LogFlags) => {
+    const client = new MeshClient(flags.mesh);
+    if (flags.level !== undefined) return setLogLevel(client, flags.node, flags.level);
+    const print = (text: string): void => void process.stdout.write(text);
+    return showLog(client, { target, lines: flags.lines, follow: flags.follow, print });
+  });
+
+interface LogFlags {
+  readonly mesh?: string;
+  readonly follow: boolean;
+  readonly lines: number;
+  readonly node?: string;
+  readonly level?: Level;
+}
+
+const ca = program.command('ca').description('the root certificates of the mesh');
+asking(ca.command('status'), 'the roots, and how far a rotation has come').action(
+  async ({ mesh, output }: Shared) => say(await caStatus(new MeshClient(mesh), output)),
+);
+asking(ca.command('rotate'), 'replace the root while traffic goes on')
+  .option('--no-wait', 'start it and do not wait for its end')
+  .option('--timeout <seconds>', 'how long to wait', count, 180)
+  .action(async (flags: Shared & { wait: boolean; timeout: number }) => {
+    const { mesh, output: format, wait, timeout } = flags;
+    const print = (line: string): void => void process.stdout.write(`${line}\n`);
+    const options = { wait, timeoutMs: timeout * 1000, format, print };
+    say(await rotate(new MeshClient(mesh), options));
+  });
+
+asking(program.command('version'), 'of plumb and of the programs of a running mesh').action(
+  async ({ mesh, output }: Shared) => void process.stdout.write(await version(mesh, output)),
+);
+
+function asking(command: Command, about: string): Command {
+  return command
+    .description(about)
+    .option('--mesh <name>', 'which mesh, when several run')
+    .addOption(
+      new Option('-o, --output <format>', 'form of the answer').choices(FORMATS).default('table'),
+    );
+}
+
+function say({ text, exitCode }: Answer): void {
+  process.stdout.write(text);
+  process.exitCode = exitCode;
+}
+
+function count(value: string): number {
+  if (!/^\d{1,6}$/.test(value)) throw new InvalidArgumentError('expected a whole number');
+  return Number(value);
 }
 
 try {
@@ -42,5 +137,3 @@ try {
     process.exitCode = exitCodeOf(error);
   }
 }
-// Something may still hold the process, such as a socket of a program that hangs: it is done.
-process.exit();

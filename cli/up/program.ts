@@ -16,6 +16,8 @@ const RESTART = { firstMs: 200, longestMs: 10_000 };
 const STEADY_MS = 30_000;
 const READY_TIMEOUT_MS = 30_000;
 const READY_EVERY_MS = 50;
+/** Longer than any drain that is configured here. */
+const LEAVING_MS = 15_000;
 
 export interface ProgramPlan {
   /** For people: `controller`, `agent of node-a`. */
@@ -76,15 +78,20 @@ export class Program {
     throw this.#notReady('it was not ready in time');
   }
 
-  /** Starts a successor and, once that is ready, asks the predecessor to end. */
+  /** Starts a successor that takes over; resolves when that is ready and the predecessor has left. */
   async replace(): Promise<void> {
     const old = this.#child;
     const next = this.#spawn();
     if (old !== undefined) this.#leaving.add(old);
     this.#keeping = Promise.all([this.#keeping, this.#keep(next)]);
     await this.#ready(next);
-    old?.signal('SIGTERM');
-    await old?.exit;
+    if (old === undefined) return;
+    // It knows that it was replaced, and ends when it has finished what it had in hand.
+    const given = new AbortController();
+    const late = delay(LEAVING_MS, true, { signal: given.signal }).catch(() => false);
+    if (await Promise.race([old.exit.then(() => false), late])) old.signal('SIGTERM');
+    given.abort();
+    await old.exit;
   }
 
   /** Kills it, for a test or a demonstration; it is started again. */
