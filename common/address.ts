@@ -66,7 +66,9 @@ export function parseCidr(text: string): Cidr | undefined {
   return { bytes, bits: 128 - width + Number(length) };
 }
 
+/** An IPv6 CIDR never holds an IPv4 address, though mapped addresses lie inside `::/0`. */
 export function cidrContains(cidr: Cidr, bytes: Uint8Array): boolean {
+  if (cidr.bits < MAPPED.length * 8 && isMapped(bytes)) return false;
   const whole = cidr.bits >> 3;
   for (let i = 0; i < whole; i += 1) if (cidr.bytes[i] !== bytes[i]) return false;
   const rest = cidr.bits & 7;
@@ -84,17 +86,32 @@ export function isMapped(bytes: Uint8Array, at = 0): boolean {
   return MAPPED.every((value, i) => bytes[at + i] === value);
 }
 
+/** Read digit by digit: this runs for every connection. */
 function parse4(text: string): Uint8Array | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 4) return undefined;
   const bytes = new Uint8Array(16);
   bytes.set(MAPPED);
-  for (const [i, part] of parts.entries()) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    bytes[12 + i] = Number(part);
+  let at = 12;
+  let value = -1;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (code === DOT) {
+      if (value < 0 || at === 15) return undefined;
+      bytes[at] = value;
+      at += 1;
+      value = -1;
+    } else if (code >= ZERO && code <= NINE && value !== 0) {
+      value = (value < 0 ? 0 : value * 10) + code - ZERO;
+      if (value > 255) return undefined;
+    } else return undefined;
   }
+  if (at !== 15 || value < 0) return undefined;
+  bytes[15] = value;
   return bytes;
 }
+
+const DOT = 46;
+const ZERO = 48;
+const NINE = 57;
 
 function parse6(text: string): Uint8Array | undefined {
   const halves = text.split('::');

@@ -4,8 +4,7 @@
  * Follows the rules in common/mesh/policy.ts to the letter. A field with an empty list is a field
  * that is not set, as in Istio; a CIDR of one family never holds an address of the other.
  */
-import { cidrContains, isMapped, parseCidr } from '../address.ts';
-import type { Cidr } from '../address.ts';
+import { cidrContains, parseCidr } from '../address.ts';
 import type { Match, Policy, PortRange } from '../mesh/policy.ts';
 import type { Address, Facts } from './facts.ts';
 
@@ -171,12 +170,7 @@ function inTexts(patterns: readonly string[]): (text: string) => boolean {
 
 function inBlocks(texts: readonly string[]): (address: Address) => boolean {
   const blocks = texts.map(parseCidr).filter((cidr) => cidr !== undefined);
-  return ({ bytes }) => bytes !== undefined && blocks.some((cidr) => blockHolds(cidr, bytes));
-}
-
-/** Says whether a CIDR holds an address of its own family. */
-export function blockHolds(cidr: Cidr, bytes: Uint8Array): boolean {
-  return !(cidr.bits < IPV4_BITS && isMapped(bytes)) && cidrContains(cidr, bytes);
+  return ({ bytes }) => bytes !== undefined && blocks.some((cidr) => cidrContains(cidr, bytes));
 }
 
 function inPorts(ranges: readonly PortRange[]): (facts: Facts) => boolean {

@@ -25,7 +25,7 @@ test('canonicalAddress() gives equal addresses equal text', async (t) => {
 
 test('canonicalAddress() refuses what is no address', async (t) => {
   const bad =
-    '|1.2.3|1.2.3.4.5|01.2.3.4|256.1.1.1|1.2.3.4 |:|:::|1::2::3|12345::|fe80::1%eth0|1:2:3:4:5:6:7|1:2:3:4:5:6:7:8:9|::1.2.3|1.2.3.4::|g::';
+    '|.|1.|.1.2.3|1..2.3|1.2.3.|00.1.2.3|1.2.3|1.2.3.4.5|01.2.3.4|256.1.1.1|1.2.3.4 |:|:::|1::2::3|12345::|fe80::1%eth0|1:2:3:4:5:6:7|1:2:3:4:5:6:7:8:9|::1.2.3|1.2.3.4::|g::';
   for (const text of bad.split('|')) {
     t.throws(() => canonicalAddress(text), { code: 'ADDRESS_INVALID' }, text);
   }
@@ -40,6 +40,8 @@ test('parseCidr() and cidrContains() agree with the prefix length', async (t) =>
     ['0.0.0.0/0', '255.1.1.1', true],
     ['0.0.0.0/0', 'fd00::1', false],
     ['::/0', 'fd00::1', true],
+    ['::/0', '10.0.0.1', false],
+    ['::/80', '10.0.0.1', false],
     ['fd00::/9', 'fd7f::1', true],
     ['fd00::/9', 'fd80::1', false],
     ['10.0.0.1', '10.0.0.1', true],
