@@ -6,6 +6,7 @@
  * given out again as somebody else's descriptor can be closed by mistake.
  */
 import { closeSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { setReset } from '#common/sys/socket-options.ts';
 
 /** Closes the sockets of the dead worker whose eventfd was `event`, except those to keep. */
 export function closeOrphans(event: number, keep: ReadonlySet<number>): number {
@@ -17,6 +18,8 @@ export function closeOrphans(event: number, keep: ReadonlySet<number>): number {
     closeSync(epoll);
     for (const fd of registered) {
       if (keep.has(fd) || fd === event) continue;
+      // A FIN would tell the other end that it has got everything.
+      setReset(fd);
       closeSync(fd);
       closed += 1;
     }
