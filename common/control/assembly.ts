@@ -6,6 +6,7 @@
  */
 import { MeshError } from '../errors.ts';
 import type { MeshUpdate } from '../mesh/update.ts';
+import type { Workload } from '../mesh/workload.ts';
 import type { UpdatePart } from './messages.ts';
 
 /** Objects and removed names of one update; a mesh of a million is beyond what one agent can hold. */
@@ -60,7 +61,7 @@ function join(parts: readonly UpdatePart[]): MeshUpdate {
   return {
     version: first?.version ?? 0,
     snapshot: first?.snapshot ?? false,
-    workloads: parts.flatMap((part) => part.workloads),
+    workloads: newest(parts.flatMap((part) => part.workloads)),
     services: parts.flatMap((part) => part.services),
     policies: parts.flatMap((part) => part.policies),
     pods: parts.flatMap((part) => part.pods),
@@ -71,4 +72,10 @@ function join(parts: readonly UpdatePart[]): MeshUpdate {
       pods: parts.flatMap((part) => part.removed.pods),
     },
   };
+}
+
+/** A workload may come twice: as everybody gets it, then as its own node gets it. */
+function newest(workloads: readonly Workload[]): readonly Workload[] {
+  const byUid = new Map(workloads.map((one) => [one.uid, one]));
+  return byUid.size === workloads.length ? workloads : [...byUid.values()];
 }

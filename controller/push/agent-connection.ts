@@ -30,12 +30,13 @@ import { readRequest } from '#common/tls/csr.ts';
 import type { IssuedLeaf } from '../ca/certificate-authority.ts';
 import { Feed } from './feed.ts';
 import type { MeshState } from './mesh-state.ts';
+import type { Message } from './parts.ts';
 import type { Rate } from './rate.ts';
 
 /** What a connection needs of its WebSocket. */
 export interface Wire {
-  /** Resolves when the text has left this process. */
-  send(text: string): Promise<void>;
+  /** Resolves when the message has left this process. */
+  send(message: Message): Promise<void>;
   close(code: number, reason: string): void;
 }
 
@@ -205,7 +206,7 @@ export class AgentConnection {
     this.sendTrust();
     const from = resumed ? resume.version : undefined;
     this.#applied = from ?? 0;
-    const send = async (text: string): Promise<void> => this.#deps.wire.send(text);
+    const send = async (message: Message): Promise<void> => this.#deps.wire.send(message);
     this.#feed = new Feed({ state, node: this.node, from, send, snapshots });
     void this.#run(this.#feed);
     this.#log.info('agent connected', {
@@ -258,7 +259,7 @@ export class AgentConnection {
 
   #send(message: ControllerMessage): void {
     // A failure to send is heard of when the WebSocket closes.
-    this.#deps.wire.send(JSON.stringify(message)).catch(() => {});
+    this.#deps.wire.send([JSON.stringify(message)]).catch(() => {});
   }
 }
 

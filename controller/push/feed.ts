@@ -7,7 +7,7 @@
  */
 import type { Gate } from '#common/gate.ts';
 import type { MeshState } from './mesh-state.ts';
-import { partsOf } from './parts.ts';
+import { partsOf, type Message } from './parts.ts';
 
 export interface FeedDeps {
   readonly state: MeshState;
@@ -15,7 +15,7 @@ export interface FeedDeps {
   /** Where the agent stands; undefined when it needs a snapshot. */
   readonly from: number | undefined;
   /** Resolves when the message has left this process. */
-  readonly send: (message: string) => Promise<void>;
+  readonly send: (message: Message) => Promise<void>;
   /** So many snapshots are under way at once, in all feeds together. */
   readonly snapshots: Gate;
 }

@@ -1,8 +1,8 @@
 /**
  * One object of the mesh at one version, or the place where it was.
  *
- * Its JSON is made once, on first use, and shared by all agents; only the agent of the workload's own
- * node gets another form, made when it is needed.
+ * The JSON of a change is made once and shared by all agents; only the agent of a workload's own node
+ * may get another form, made when it is needed.
  */
 import type { Policy } from '#common/mesh/policy.ts';
 import type { Service } from '#common/mesh/service.ts';
@@ -53,7 +53,17 @@ export class Item {
     return this.#value !== undefined;
   }
 
-  /** JSON of a live object as this node may see it. */
+  /** The node that gets another form than the others; '' when all get the same. */
+  get ownNode(): string {
+    return this.#own === undefined ? '' : this.#node;
+  }
+
+  /** JSON of a live object, for all but its own node. */
+  json(): string {
+    return this.#json ?? JSON.stringify(this.#value);
+  }
+
+  /** JSON of a live object as this node may see it, kept for the other agents that need it now. */
   jsonFor(node: string): string {
     if (this.#own !== undefined && this.#node === node) return JSON.stringify(this.#own);
     this.#json ??= JSON.stringify(this.#value);

@@ -9,6 +9,7 @@ import type { Identity } from '#common/identity.ts';
 import type { MeshUpdate } from '#common/mesh/update.ts';
 import type { Workload } from '#common/mesh/workload.ts';
 import type { ModelDiff, PlacedPod } from '../model/diff.ts';
+import { Chunks, type Body } from './chunks.ts';
 import { Item, type Kind } from './item.ts';
 import { NodeScope } from './node-scope.ts';
 import {
@@ -23,10 +24,13 @@ import {
   type Audience,
 } from './scope.ts';
 
-/** What an agent at some version lacks, as items; `removed` by kind. */
+/** What an agent at some version lacks. */
 export interface Difference {
   readonly version: number;
   readonly snapshot: boolean;
+  /** Of a snapshot: what everybody may know. */
+  readonly common: readonly Body[];
+  /** Comes after `common`, and may replace objects there. */
   readonly items: readonly Item[];
   readonly removed: MeshUpdate['removed'];
 }
@@ -51,6 +55,15 @@ export class MeshState {
   /** With what was removed, while the log still speaks of it. */
   readonly #items = new Map<string, Item>();
   readonly #byAudience = new Map<Audience, Set<Item>>();
+  /** What everybody may know. */
+  readonly #common = {
+    workloads: new Chunks('workloads'),
+    services: new Chunks('services'),
+    policies: new Chunks('policies'),
+    pods: new Chunks('pods'),
+  };
+  /** Workloads of which their own node gets another form. */
+  readonly #ownByNode = new Map<string, Set<Item>>();
   readonly #scopes = new Map<string, NodeScope>();
   readonly #workloads = new Map<string, Workload>();
   readonly #pods = new Map<string, PlacedPod>();
@@ -116,12 +129,13 @@ export class MeshState {
 
   /** All that the node may know. */
   snapshot(node: string): Difference {
-    const scope = this.#scopes.get(node);
-    const items: Item[] = [];
-    for (const item of this.#items.values()) {
-      if (item.isLive && isVisible(item.audience, scope)) items.push(item);
+    const items = new Set<Item>(this.#ownByNode.get(node));
+    for (const audience of this.#scopes.get(node)?.audiences() ?? []) {
+      this.#addAudience(audience, items);
     }
-    return { version: this.#version, snapshot: true, items, removed: noneRemoved() };
+    const common = Object.values(this.#common).flatMap((chunks) => chunks.bodies());
+    const removed = noneRemoved();
+    return { version: this.#version, snapshot: true, common, items: [...items], removed };
   }
 
   /** What changed for the node after `version`; ask `canResume` first. */
@@ -163,7 +177,7 @@ export class MeshState {
       if (item.isLive && isVisible(item.audience, scope)) items.push(item);
       else if (known.has(item.id)) removed[item.kind].push(item.key);
     }
-    return { version: this.#version, snapshot: false, items, removed };
+    return { version: this.#version, snapshot: false, common: [], items, removed };
   }
 
   #place(uid: string, next: PlacedPod | undefined): void {
@@ -215,19 +229,22 @@ export class MeshState {
     if (content === undefined && !old?.isLive) return;
     const audience = content?.audience ?? old?.audience ?? EVERYBODY;
     const item = new Item({ ...content, kind, key, audience, version: this.#version });
-    if (old !== undefined) this.#unlist(old);
+    if (old?.isLive === true) this.#unlist(old);
     this.#items.set(id, item);
-    if (item.isLive && audience !== EVERYBODY) {
-      const set = this.#byAudience.get(audience) ?? new Set<Item>();
-      this.#byAudience.set(audience, set.add(item));
-    }
+    if (item.isLive) this.#enlist(item);
     this.#log.push({ item, before: old?.isLive === true ? old.audience : undefined });
   }
 
+  #enlist(item: Item): void {
+    if (item.audience === EVERYBODY) this.#common[item.kind].set(item);
+    else addTo(this.#byAudience, item.audience, item);
+    if (item.ownNode !== '') addTo(this.#ownByNode, item.ownNode, item);
+  }
+
   #unlist(item: Item): void {
-    const set = this.#byAudience.get(item.audience);
-    set?.delete(item);
-    if (set?.size === 0) this.#byAudience.delete(item.audience);
+    if (item.audience === EVERYBODY) this.#common[item.kind].delete(item.key);
+    else removeFrom(this.#byAudience, item.audience, item);
+    if (item.ownNode !== '') removeFrom(this.#ownByNode, item.ownNode, item);
   }
 
   /** Forgets the oldest changes in large steps, so that this costs nothing per change. */
@@ -258,4 +275,15 @@ function isVisible(audience: Audience, scope: NodeScope | undefined): boolean {
 
 function noneRemoved(): Record<Kind, string[]> {
   return { workloads: [], services: [], policies: [], pods: [] };
+}
+
+function addTo(sets: Map<string, Set<Item>>, key: string, item: Item): void {
+  const set = sets.get(key) ?? new Set<Item>();
+  sets.set(key, set.add(item));
+}
+
+function removeFrom(sets: Map<string, Set<Item>>, key: string, item: Item): void {
+  const set = sets.get(key);
+  set?.delete(item);
+  if (set?.size === 0) sets.delete(key);
 }

@@ -48,6 +48,11 @@ export class NodeScope {
     return audience === EVERYBODY || this.#counts.has(audience);
   }
 
+  /** What is held beside what everybody holds. */
+  audiences(): Iterable<Audience> {
+    return this.#counts.keys();
+  }
+
   hasIdentity(identity: Identity): boolean {
     return this.#identities.has(identity);
   }

@@ -12,6 +12,7 @@ import {
   SILENCE_LIMIT_MS,
 } from '#common/control/messages.ts';
 import type { Wire } from './agent-connection.ts';
+import type { Message } from './parts.ts';
 
 export interface WireOwner {
   onText(text: string): void;
@@ -62,11 +63,16 @@ export class AgentWire implements Wire {
     });
   }
 
-  async send(text: string): Promise<void> {
+  async send(message: Message): Promise<void> {
     // A peer that asks and asks, and never reads the answers.
     if (this.#ws.bufferedAmount > MOST_BUFFERED_BYTES) this.#ws.terminate();
+    const last = message.length - 1;
+    for (let i = 0; i < last; i += 1) {
+      this.#ws.send(message[i] ?? '', { fin: false, binary: false }, ignore);
+    }
     return new Promise((resolve, reject) => {
-      this.#ws.send(text, (error) => (error ? reject(error) : resolve()));
+      const done = (error?: Error | null): void => (error ? reject(error) : resolve());
+      this.#ws.send(message[last] ?? '', { fin: true, binary: false }, done);
     });
   }
 
@@ -83,3 +89,6 @@ export class AgentWire implements Wire {
     else if (this.#ws.readyState === this.#ws.OPEN) this.#ws.ping();
   }
 }
+
+/** What fails in one piece fails in the last, which tells. */
+function ignore(): void {}

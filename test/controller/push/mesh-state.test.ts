@@ -16,8 +16,8 @@ const trustDomain = 'cluster.local';
 /** Sends a difference through JSON, decoder and assembly, as to an agent. */
 function deliver(to: Holder, difference: Difference, node: string): void {
   const assembly = new Assembly();
-  for (const text of partsOf(difference, node)) {
-    const message = decodeControllerMessage(text);
+  for (const pieces of partsOf(difference, node)) {
+    const message = decodeControllerMessage(pieces.map(String).join(''));
     if (message.type !== 'update') throw new Error('not an update');
     const whole = assembly.add(message);
     if (whole !== undefined) to.apply(whole);
