@@ -9,11 +9,11 @@ set -eu
 cd "$ROOT"
 
 if is_root; then
-  need_packages iptables iproute2 ipset procps
+  need_packages $PACKAGES
 else
   for program in iptables-restore ip6tables-restore ip unshare sysctl; do
     PATH="$PATH:/usr/sbin:/sbin"
-    command -v "$program" >/dev/null || fail "without root, $program must be installed already: apt-get install iptables iproute2 procps"
+    command -v "$program" >/dev/null || fail "without root, $program must be installed already: apt-get install $PACKAGES"
   done
 fi
 need_modules

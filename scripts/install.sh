@@ -3,5 +3,6 @@
 # of the lock file with the pinned Node. Does nothing where all is there already.
 set -eu
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
-need_packages iptables iproute2 ipset procps
+# shellcheck disable=SC2086
+need_packages $PACKAGES
 need_modules

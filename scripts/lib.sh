@@ -3,6 +3,8 @@
 
 ROOT=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 NODE_FLOOR=26.10
+# What the mesh calls, and a library that the pinned Node needs.
+PACKAGES='iptables iproute2 ipset procps libatomic1'
 
 say() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -24,6 +26,7 @@ use_pinned_node() {
   [ -x "$bin/node" ] || return 1
   PATH="$bin:$ROOT/node_modules/.bin:$PATH"
   export PATH
+  node --version >/dev/null || fail "the pinned Node does not start; on Debian it needs: apt-get install libatomic1"
   node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 26 || (a === 26 && b >= 10) ? 0 : 1)' ||
     fail "Node $(node --version) is older than $NODE_FLOOR; run scripts/install.sh"
 }

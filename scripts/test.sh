@@ -35,7 +35,7 @@ finish() {
   exit "$worst"
 }
 
-install() { (need_modules) && { ! is_root || need_packages iptables iproute2 ipset procps; }; }
+install() { { ! is_root || (need_packages $PACKAGES); } && (need_modules); }
 install || {
   say "cannot install what the tests need"
   echo '0 passed, 1 failed, 0 skipped'
