@@ -37,6 +37,8 @@ export class OpenStream implements Stream, Sender {
   closed = false;
   readonly #host: StreamHost;
   readonly #received = new ReceiveWindow(STREAM_WINDOW, 0);
+  /** Booked bytes of the frame at hand that have not come yet. */
+  #undelivered = 0;
   /** Where the payload that is being written begins. */
   #dataAt = 0;
   /** What came is of no use to anybody any more. */
@@ -49,7 +51,7 @@ export class OpenStream implements Stream, Sender {
   }
 
   get unconsumed(): number {
-    return this.#received.unconsumed;
+    return this.#received.unconsumed - this.#undelivered;
   }
 
   respond(status: number, response: ConnectResponse = {}): void {
@@ -99,6 +101,8 @@ export class OpenStream implements Stream, Sender {
 
   consumed(bytes: number): void {
     if (this.#cut) return;
+    if (bytes > this.unconsumed)
+      throw new RangeError(`Cannot consume ${bytes} bytes: not received`);
     this.#received.consume(bytes);
     this.#host.onConsumed(bytes);
     if (this.remoteEnded || this.closed) return;
@@ -112,14 +116,24 @@ export class OpenStream implements Stream, Sender {
 
   /** Books a DATA frame; false when the peer went beyond the window. */
   receive(length: number): boolean {
-    return this.#received.receive(length);
+    if (!this.#received.receive(length)) return false;
+    this.#undelivered = length;
+    return true;
   }
 
   /** Hands on data, unless the stream was cut while its frame was under way. */
   deliver(bytes: Buffer, from: number, to: number): void {
     if (this.#cut) return;
+    this.#undelivered -= to - from;
     if (this.owner === undefined) this.consumed(to - from);
     else this.owner.onData(bytes, from, to);
+  }
+
+  /** Gives back the padding of the frame at hand. */
+  skip(padding: number): void {
+    if (this.#cut) return;
+    this.#undelivered -= padding;
+    this.consumed(padding);
   }
 
   /** The peer has ended its direction. */
@@ -167,6 +181,7 @@ export class OpenStream implements Stream, Sender {
   #drop(): void {
     if (this.#cut) return;
     this.#cut = true;
+    this.#undelivered = 0;
     const held = this.#received.unconsumed;
     if (held > 0) this.#host.onConsumed(held);
   }

@@ -83,7 +83,7 @@ export class ReceiveSide implements FrameSink {
     const stream = this.#stream;
     this.#stream = undefined;
     if (stream === undefined) return;
-    if (padding > 0) stream.consumed(padding);
+    if (padding > 0) stream.skip(padding);
     if (this.#ends) stream.endRemote();
   }
 

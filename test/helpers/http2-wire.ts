@@ -98,6 +98,11 @@ export class MemoryOutlet implements Outlet {
     return taken;
   }
 
+  /** Forgets what has been written. */
+  rewind(): void {
+    this.#filled = 0;
+  }
+
   frames(): Frame[] {
     return framesOf(this.take());
   }
@@ -120,13 +125,15 @@ export interface BenchOptions {
   readonly onRequest?: (stream: Stream, request: ConnectRequest | InvalidRequest) => void;
   /** Settings of the peer; none by default. */
   readonly settings?: Buffer;
+  /** A stage to use again, instead of a new one. */
+  readonly outlet?: MemoryOutlet;
   /** Leave out what opens a connection. */
   readonly silent?: boolean;
 }
 
 /** A session under a clock of ours, past its opening. */
 export function bench(role: Role, options: BenchOptions = {}): Bench {
-  const outlet = new MemoryOutlet();
+  const outlet = options.outlet ?? new MemoryOutlet();
   const errors: MeshError[] = [];
   const heard: string[] = [];
   const requests: Bench['requests'] = [];
