@@ -9,6 +9,9 @@ import type { LogFile } from './log-file.ts';
 import { markOf, signal } from './processes.ts';
 import type { ProcessList, ProcessMark } from './processes.ts';
 
+/** A program whose `plumb` was killed ends with it: nobody would look after it. */
+const WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'];
+
 export interface ChildPlan {
   readonly netnsPath: string;
   readonly argv: readonly string[];
@@ -32,7 +35,7 @@ export class Child {
   constructor(plan: ChildPlan) {
     const done = Promise.withResolvers<ChildExit>();
     this.exit = done.promise;
-    const started = spawn('nsenter', [`--net=${plan.netnsPath}`, '--', ...plan.argv], {
+    const started = spawn('nsenter', [`--net=${plan.netnsPath}`, '--', ...WITH_US, ...plan.argv], {
       env: plan.env,
       cwd: plan.cwd,
       detached: true,

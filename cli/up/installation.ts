@@ -11,6 +11,8 @@ export interface Installation {
     name: 'controller' | 'node-agent',
     flags: Readonly<Record<string, string>>,
   ): readonly string[];
+  /** The script that runs the command line. */
+  readonly plumb: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Folders of programs, that of this Node first. */
   readonly path: string;
@@ -27,6 +29,7 @@ export function thisInstallation(): Installation {
       `${root}${name}/main.ts`,
       ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]),
     ],
+    plumb: `${root}scripts/plumb`,
     environment: { ...environment, PATH: path },
     path,
   };

@@ -15,13 +15,14 @@ const CAP_SYS_ADMIN = 21n;
 /** Set in the second run, so that there is no third. */
 const MARK = 'PLUMBLINE_USER_NAMESPACE';
 
-const NEEDED = ['ip', 'iptables-restore', 'ip6tables-restore', 'ipset', 'nsenter', 'unshare'];
+const NEEDED =
+  'ip iptables-restore ip6tables-restore ipset nsenter setpriv unshare mount umount sh'.split(' ');
 
 const SETUP = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"';
 
 /** Makes sure of privileges and programs; may replace this process by one that has them. */
 export function ensurePrivileges(): void {
-  const missing = missingPrograms([...NEEDED, 'mount', 'sh']);
+  const missing = missingPrograms(NEEDED);
   if (missing.length > 0) {
     throw new MeshError(
       'SYSTEM_CALL_FAILED',

@@ -102,8 +102,11 @@ async function live(mesh: LocalMesh, { options, progress, ending }: Life): Promi
 }
 
 function readyLine(mesh: LocalMesh): string {
-  const enter = `nsenter --preserve-credentials -U -m -n -t ${process.pid} `;
-  const status = `${isInUserNamespace() ? enter : ''}plumb status`;
+  // Other commands see this mesh only from inside the user namespace, where there is no PATH to rely on.
+  const enter = `nsenter --preserve-credentials -U -m -n -t ${process.pid}`;
+  const status = isInUserNamespace()
+    ? `${enter} ${thisInstallation().plumb} status`
+    : 'plumb status';
   return `all ${mesh.pods.length} pods are ready; see: ${status}; logs in ${mesh.dir.logs}; Ctrl-C ends it`;
 }
 
