@@ -40,8 +40,9 @@ import type { AttemptOwner, Carried, Retry } from './tunnel-attempt.ts';
 /** Takes a connection that the rules led to us. */
 export function acceptOutbound(pod: Pod, fd: number): void {
   const source = peerOf(fd);
-  const destination = originalDestination(fd) ?? localOf(fd);
-  if (source === undefined || destination === undefined) {
+  const local = localOf(fd);
+  const destination = originalDestination(fd) ?? local;
+  if (source === undefined || local === undefined || destination === undefined) {
     closeFd(fd); // Reset already.
     return;
   }
@@ -58,7 +59,11 @@ export function acceptOutbound(pod: Pod, fd: number): void {
     closeFd(fd);
     return;
   }
-  new Outbound(pod, fd, { source, destination }).begin();
+  const outbound = new Outbound(pod, fd, { source, destination });
+  // Led on to where it was bound, it would come back, by whichever address of the pod that is.
+  if (local.port === destination.port && local.address === destination.address)
+    outbound.refuse('LOOP_REFUSED', 'no rule led it here');
+  else outbound.begin();
 }
 
 class Outbound
@@ -96,13 +101,13 @@ class Outbound
     const found = route(view, source, this.#destination);
     if (found.kind === 'refuse' && found.code === 'UNKNOWN_SOURCE') {
       if (!this.#pod.readiness.wait(this))
-        this.#refuse('LIMIT_REACHED', 'too many connections wait');
+        this.refuse('LIMIT_REACHED', 'too many connections wait');
       return;
     }
     this.flow.source.workload = source;
     this.flow.service = found.service;
     if (found.kind === 'refuse') {
-      this.#refuse(found.code, found.reason);
+      this.refuse(found.code, found.reason);
       return;
     }
     if (found.kind === 'direct') {
@@ -120,7 +125,7 @@ class Outbound
 
   onGivenUp(): void {
     if (this.#pod.workload() === undefined) {
-      this.#refuse('UNKNOWN_SOURCE', 'the workload that connects is not known');
+      this.refuse('UNKNOWN_SOURCE', 'the workload that connects is not known');
     } else this.#fail(noCertificate(this.#pod.plan.identity));
   }
 
@@ -281,7 +286,7 @@ class Outbound
     );
   }
 
-  #refuse(code: ErrorCode, reason: string): void {
+  refuse(code: ErrorCode, reason: string): void {
     const { address, port } = this.#destination;
     const to = formatEndpoint(address, port);
     this.#end('refused', new MeshError(code, `Cannot connect to "${to}": ${reason}`));

@@ -5,6 +5,8 @@ export interface PodYaml {
   readonly account?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Container ports by name. */
+  readonly ports?: Readonly<Record<string, number>>;
 }
 
 /** Joins documents. */
@@ -12,9 +14,16 @@ export function documents(...all: readonly string[]): string {
   return all.map((one) => one.trim()).join('\n---\n');
 }
 
-export function nodes(count: number): string {
+/** Nodes `node-1`, `node-2`, …; the n-th lies in the n-th zone, where zones are named. */
+export function nodes(count: number, zones: readonly string[] = []): string {
+  const labelsOf = (zone: string | undefined): object =>
+    zone === undefined
+      ? {}
+      : { 'topology.kubernetes.io/region': 'r1', 'topology.kubernetes.io/zone': zone };
   return documents(
-    ...Array.from({ length: count }, (_, i) => object('v1', 'Node', { name: `node-${i + 1}` }, {})),
+    ...Array.from({ length: count }, (_, i) =>
+      object('v1', 'Node', { name: `node-${i + 1}`, labels: labelsOf(zones[i]) }, {}),
+    ),
   );
 }
 
@@ -32,7 +41,7 @@ export function account(name: string, space = 'shop'): string {
 /** A pod `name` with the label `app: <name>`; its account is `default` unless said otherwise. */
 export function pod(
   name: string,
-  { node, account: serviceAccountName, labels = {}, annotations }: PodYaml,
+  { node, account: serviceAccountName, labels = {}, annotations, ports = {} }: PodYaml,
   space = 'shop',
 ): string {
   return object(
@@ -48,7 +57,16 @@ export function pod(
       spec: {
         nodeName: `node-${node}`,
         ...(serviceAccountName === undefined ? {} : { serviceAccountName }),
-        containers: [{ name: 'main', command: ['true'] }],
+        containers: [
+          {
+            name: 'main',
+            command: ['true'],
+            ports: Object.entries(ports).map(([named, containerPort]) => ({
+              name: named,
+              containerPort,
+            })),
+          },
+        ],
       },
     },
   );

@@ -52,6 +52,12 @@ export interface PodCapture {
   } | null;
 }
 
+/** What a kubelet says of a running pod, where it differs from "ready". */
+export interface Conditions {
+  readonly ready?: boolean;
+  readonly terminating?: boolean;
+}
+
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Keys are kept on a memory file system only. */
@@ -64,6 +70,7 @@ export class Mesh {
   readonly controller: Program;
   readonly agents: Program[];
   readonly #pods = new Map<string, { readonly podUid: string; readonly netns: PodNetns }>();
+  readonly #conditions = new Map<string, Conditions>();
   readonly #stop = new AbortController();
   #desired: Desired = { version: 0, problems: [], pods: [] };
   #following: Promise<void> = Promise.resolve();
@@ -199,10 +206,10 @@ export class Mesh {
     return this.agent(node).ask<PodCapture[]>('/proof');
   }
 
-  /** Waits until a line of the access log of that node has these fields. */
-  async access(node: number, fields: LogLine): Promise<LogLine> {
+  /** Waits until a line of the access log of that node has these fields, beside the first `skip`. */
+  async access(node: number, fields: LogLine, skip = 0): Promise<LogLine> {
     return eventually(`node ${node} logs ${JSON.stringify(fields)}`, async () => {
-      const [line] = this.agent(node).access(fields);
+      const line = this.agent(node).access(fields)[skip];
       if (line === undefined) {
         const all = this.agent(node).access({}).slice(-5);
         throw new Error(`the last lines are ${JSON.stringify(all, null, 1)}`);
@@ -234,11 +241,10 @@ export class Mesh {
     }
   }
 
-  async report(podUid: string, more: { ready?: boolean; terminating?: boolean }): Promise<void> {
-    const found = [...this.#pods.values()].find((pod) => pod.podUid === podUid);
-    const addresses = found?.netns.addresses ?? [];
-    const pod = { podUid, addresses, phase: 'Running', ready: true, terminating: false, ...more };
-    await this.controller.ask('/v1/directory/runtime', 'POST', { pods: [pod], gone: [] });
+  /** Says something of a running pod to the controller, as its kubelet would; it stays said. */
+  async report(name: string, conditions: Conditions): Promise<void> {
+    this.#conditions.set(this.podUid(name), conditions);
+    await this.#tell([]);
   }
 
   async #follow(): Promise<void> {
@@ -269,17 +275,23 @@ export class Mesh {
       if (!this.#pods.has(name))
         this.#pods.set(name, { podUid: pod.podUid, netns: this.#make(pod) });
     }
-    const pods = Array.from(this.#pods.values(), ({ podUid, netns }) => {
+    await this.#tell(gone);
+    this.#desired = desired;
+  }
+
+  async #tell(gone: readonly string[]): Promise<void> {
+    const pods = Array.from(this.#pods.values(), ({ podUid, netns: { addresses } }) => {
+      const conditions = this.#conditions.get(podUid);
       return {
         podUid,
-        addresses: netns.addresses,
+        addresses,
         phase: 'Running',
         ready: true,
         terminating: false,
+        ...conditions,
       };
     });
     await this.controller.ask('/v1/directory/runtime', 'POST', { pods, gone });
-    this.#desired = desired;
   }
 
   #make(pod: DesiredPod): PodNetns {
