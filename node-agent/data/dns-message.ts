@@ -142,7 +142,8 @@ function udpBytesOf(message: Uint8Array, view: DataView, at: number): number {
 }
 
 function head(query: Uint8Array, question: Question, flags: number, answers: number): Uint8Array {
-  const bytes = query.slice(0, question.end);
+  // Not `slice`: of a Buffer that is a view, and this one will be written to.
+  const bytes = Uint8Array.from(query.subarray(0, question.end));
   const view = new DataView(bytes.buffer);
   const asked = question.recursionDesired ? RECURSION_DESIRED : 0;
   view.setUint16(2, QR | RECURSION_AVAILABLE | asked | flags);

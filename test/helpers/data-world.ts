@@ -11,7 +11,7 @@ import type { Logger } from '#common/log.ts';
 import { packUpdate } from '#common/mesh/pack.ts';
 import type { Policy } from '#common/mesh/policy.ts';
 import type { Service } from '#common/mesh/service.ts';
-import type { Workload } from '#common/mesh/workload.ts';
+import type { CaptureOptions, Workload } from '#common/mesh/workload.ts';
 import { findPrograms } from '../../node-agent/capture/backend.ts';
 import { Capture } from '../../node-agent/capture/capture.ts';
 import { createCommand } from '../../node-agent/capture/command.ts';
@@ -42,6 +42,7 @@ export interface PodWish {
   /** A pod that no agent captures. */
   readonly isPlain?: boolean;
   readonly options?: PodOptions;
+  readonly capture?: CaptureOptions;
 }
 
 export const authority = makeAuthority();
@@ -113,7 +114,7 @@ export class World {
     this.pods.push(made);
     if (wish.isPlain !== true) {
       this.certify(made, makeLeaf(authority, { uris: [identity] }));
-      await this.capture(made, () => this.add(made, wish.options));
+      await this.capture(made, () => this.add(made, wish.options), wish.capture);
     }
     this.publish();
     return made;
@@ -127,9 +128,13 @@ export class World {
     });
   }
 
-  async capture(pod: WorldPod, openListeners: () => void): Promise<Capture> {
+  async capture(
+    pod: WorldPod,
+    openListeners: () => void,
+    options: CaptureOptions = captureOptions,
+  ): Promise<Capture> {
     const programs = await findPrograms(command);
-    const capture = new Capture({ command, programs, log, netns: pod.fd }, captureOptions);
+    const capture = new Capture({ command, programs, log, netns: pod.fd }, options);
     await capture.enrol(openListeners);
     return capture;
   }
