@@ -179,12 +179,9 @@ export class ReceiveSide implements FrameSink {
 
   #onPing(head: FrameHead, bytes: Buffer, from: number): void {
     mustBe(head, 8, 'connection');
-    if ((head.flags & FLAG.ack) !== 0) {
-      this.#deps.events.onPong(bytes, from);
-      return;
-    }
     this.#deps.guards.count('pings');
-    this.#deps.send.pong(bytes, from);
+    if ((head.flags & FLAG.ack) === 0) this.#deps.send.pong(bytes, from);
+    else this.#deps.events.onPong(bytes, from);
   }
 
   #onGoaway(head: FrameHead, bytes: Buffer, from: number): void {

@@ -6,7 +6,6 @@
  * any gets a second. Nothing is queued here: what cannot be sent stays where it is.
  */
 import { HpackEncoder } from '../http2/hpack-encoder.ts';
-import { MeshError } from '../errors.ts';
 import * as frames from '../http2/frames.ts';
 import { MAX_BLOCK_SENT, MAX_DATA_SENT } from '../http2/limits.ts';
 import type { PeerSettings } from '../http2/peer-settings.ts';
@@ -118,9 +117,7 @@ export class SendSide {
 
   /** Writes one HEADERS frame whose block `encode` writes. */
   headers(stream: number, mostBytes: number, endStream: boolean, encode: Encode): void {
-    if (mostBytes > MAX_BLOCK_SENT) {
-      throw new MeshError('LIMIT_REACHED', `Cannot send headers: up to ${mostBytes} bytes long`);
-    }
+    if (mostBytes > MAX_BLOCK_SENT) throw new RangeError('Cannot send headers: too long');
     const at = this.outlet.reserve(frames.HEADER_BYTES + mostBytes);
     const { bytes } = this.outlet;
     const start = at + frames.HEADER_BYTES;

@@ -197,8 +197,14 @@ export class HboneSession {
         details: { streams: this.streams, peerMaxStreams: this.peerMaxStreams },
       });
     }
+    const mostBytes = requestBytes(request);
+    if (mostBytes > limits.MAX_BLOCK_SENT) {
+      throw new MeshError('LIMIT_REACHED', 'Cannot open a stream: its headers are too long', {
+        details: { mostBytes },
+      });
+    }
     const stream = this.#table.add();
-    this.#send.headers(stream.id, requestBytes(request), false, (encoder) => {
+    this.#send.headers(stream.id, mostBytes, false, (encoder) => {
       encodeRequest(encoder, request);
     });
     return stream;

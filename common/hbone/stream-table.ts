@@ -161,7 +161,10 @@ export class StreamTable {
       return;
     }
     const ending = this.#ended.endingOf(id);
-    if (ending === 'reset') return;
+    if (ending === 'reset') {
+      this.#deps.guards.count('idleFrames');
+      return;
+    }
     if (ending === undefined) throw http2Fault(CODE.protocolError, `HEADERS on stream ${id}`);
     if (ending === 'ended') throw http2Fault(CODE.streamClosed, `HEADERS on ended stream ${id}`);
     this.#refuse(id, CODE.streamClosed);

@@ -55,7 +55,7 @@ export interface Rates {
   readonly pings: Rate;
   /** DATA without data that ends nothing (CVE-2019-9518). */
   readonly emptyData: Rate;
-  /** PRIORITY, unknown types, resets of streams that are not open: work without meaning. */
+  /** PRIORITY, GOAWAY, unknown types, what comes for streams that are gone: work without effect. */
   readonly idleFrames: Rate;
   /** WINDOW_UPDATE, beyond what our own DATA earns. */
   readonly windowUpdates: Rate;

@@ -30,6 +30,8 @@ test('HboneSession ends a flood of each kind, just past its burst', async (t) =>
     ['SETTINGS', RATES.settings.burst, () => frame(4, 0, 0)],
     ['acknowledgments', RATES.settings.burst, () => frame(4, 1, 0)],
     ['PING', RATES.pings.burst, () => PING],
+    ['answers to no PING', RATES.pings.burst, () => frame(6, 1, 0, Buffer.alloc(8))],
+    ['HEADERS on a stream that was reset', RATES.idleFrames.burst, () => connectFrame(3)],
     ['PRIORITY', RATES.idleFrames.burst, () => frame(2, 0, 3, [0, 0, 0, 0, 1])],
     ['unknown frames', RATES.idleFrames.burst, () => frame(0x99, 0, 0, [1])],
     ['GOAWAY', RATES.idleFrames.burst, () => frame(7, 0, 0, Buffer.alloc(8))],
@@ -39,7 +41,8 @@ test('HboneSession ends a flood of each kind, just past its burst', async (t) =>
   ];
   for (const [what, burst, next] of rows) {
     const attacked = bench('server', { onRequest: (stream) => stream.respond(200) });
-    attacked.feed(connectFrame(1));
+    attacked.feed(connectFrame(1), connectFrame(3));
+    attacked.requests[1]?.stream.reset(8);
     const count = flood(attacked, burst + 10, next);
     t.ok(count > burst - 3 && count <= burst + 1, `${what}: ${count}`);
     t.equal(attacked.fault(), 'ENHANCE_YOUR_CALM', what);

@@ -53,6 +53,14 @@ test('HboneSession.open() keeps to what the peer allows', async (t) => {
   t.equal(session.streams, 2, 'those that are open go on');
 });
 
+test('HboneSession.open() refuses headers that would not fit one frame, and opens nothing', async (t) => {
+  const { session, outlet } = bench('client');
+  const baggage = 'x'.repeat(20_000);
+  t.throws(() => session.open({ authority: 'a:1', baggage }), { code: 'LIMIT_REACHED' });
+  t.equal(session.streams, 0);
+  t.equal(outlet.take().length, 0);
+});
+
 test('HboneSession lets streams go that a GOAWAY does not name, so that they may be retried', async (t) => {
   const { session, feed, outlet } = bench('client');
   const users = [1, 2].map(() => new Recorder(session.open({ authority: 'a:1' }), outlet));
