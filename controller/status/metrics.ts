@@ -14,36 +14,36 @@ export interface MeteredParts {
 
 export function registerMetrics(metrics: Metrics, { state, push, ca, proof }: MeteredParts): void {
   metrics.gauge({
-    name: 'plumb_controller_agents',
+    name: 'plumbline_controller_agents',
     help: 'Node agents that are connected.',
     read: () => [{ value: push.agents.length }],
   });
   metrics.gauge({
-    name: 'plumb_controller_objects',
+    name: 'plumbline_controller_objects',
     help: 'Objects of the mesh, by kind.',
     labels: ['kind'],
     read: () =>
       Object.entries(state.counts()).map(([kind, value]) => ({ labels: { kind }, value })),
   });
   metrics.gauge({
-    name: 'plumb_controller_mesh_version',
+    name: 'plumbline_controller_mesh_version',
     help: 'Version of the mesh, within this process.',
     read: () => [{ value: state.version }],
   });
   metrics.gauge({
-    name: 'plumb_controller_agents_behind',
+    name: 'plumbline_controller_agents_behind',
     help: 'Agents that have not yet applied the newest version.',
     read: () => [
       { value: push.agents.filter(({ appliedVersion }) => appliedVersion < state.version).length },
     ],
   });
   metrics.counter({
-    name: 'plumb_controller_tokens_refused_total',
+    name: 'plumbline_controller_tokens_refused_total',
     help: 'Connections refused for their token.',
     read: () => [{ value: push.refusedTokens }],
   });
   metrics.counter({
-    name: 'plumb_controller_certificates_total',
+    name: 'plumbline_controller_certificates_total',
     help: 'Workload certificates, by what became of the request.',
     labels: ['result'],
     read: () => [
@@ -52,12 +52,12 @@ export function registerMetrics(metrics: Metrics, { state, push, ca, proof }: Me
     ],
   });
   metrics.gauge({
-    name: 'plumb_controller_roots',
+    name: 'plumbline_controller_roots',
     help: 'Roots that are trusted: 1, and 2 while a rotation is under way.',
     read: () => [{ value: ca.trust.roots.length }],
   });
   metrics.gauge({
-    name: 'plumb_controller_proof_failures',
+    name: 'plumbline_controller_proof_failures',
     help: 'Results of the capture proof that say "not captured".',
     read: () => [
       { value: proof.rows().filter(({ outcome }) => outcome === 'not-captured').length },

@@ -41,7 +41,12 @@ export interface CertificateStoreDeps {
 interface Entry {
   readonly identity: Identity;
   readonly stop: AbortController;
+  /** The newest; what `apply` is given next. */
   credentials: Credentials | undefined;
+  /** What `apply` was given last, and has taken. */
+  inForce: Credentials | undefined;
+  /** Calls of `apply`, one after another, so that an older one never comes last. */
+  installing: Promise<void>;
   renewAtMs: number;
   /** Settles with the next certificate, or with why there is none. */
   next: PromiseWithResolvers<Credentials>;
@@ -114,15 +119,13 @@ export class CertificateStore {
       const message = `Cannot use "${identity}": no pod on this node has it`;
       throw new MeshError('NO_CERTIFICATE', message);
     }
-    return entry.credentials ?? orAbort(entry.next.promise, signal);
+    return entry.inForce ?? orAbort(entry.next.promise, signal);
   }
 
   /** Puts new roots in force with every certificate, then renews those under another authority. */
   async setTrust({ authority }: Pick<Trust, 'authority'>): Promise<void> {
     this.#authority = authority;
-    for (const { credentials } of this.#entries.values()) {
-      if (credentials !== undefined) await this.#deps.apply(credentials, this.#deps.roots());
-    }
+    for (const entry of this.#entries.values()) await this.#install(entry);
     for (const entry of this.#entries.values()) {
       if (entry.credentials !== undefined && entry.credentials.authority !== authority) {
         entry.wake.abort();
@@ -159,6 +162,8 @@ export class CertificateStore {
       identity,
       stop: new AbortController(),
       credentials,
+      inForce: credentials,
+      installing: Promise.resolve(),
       renewAtMs: credentials === undefined ? 0 : renewalTime(credentials, this.#deps.random()),
       next: outcome(),
       wake: new AbortController(),
@@ -204,7 +209,7 @@ export class CertificateStore {
   }
 
   async #renew(entry: Entry): Promise<boolean> {
-    const { issue, apply, keys, roots, log, random } = this.#deps;
+    const { issue, keys, log, random } = this.#deps;
     const { identity, stop } = entry;
     try {
       const fresh = await this.#gate.through(async () => {
@@ -212,8 +217,8 @@ export class CertificateStore {
         return issue(identity, AbortSignal.any([stop.signal, timeout]));
       });
       stop.signal.throwIfAborted();
-      await apply(fresh, roots());
       entry.credentials = fresh;
+      await this.#install(entry);
       entry.renewAtMs = renewalTime(fresh, random());
       entry.lastError = '';
       entry.next.resolve(fresh);
@@ -236,18 +241,34 @@ export class CertificateStore {
     }
   }
 
+  /** Puts what is newest at that moment in force, under the roots of that moment. */
+  async #install(entry: Entry): Promise<void> {
+    const done = this.#installAfter(entry.installing, entry);
+    entry.installing = done.catch(() => {});
+    return done;
+  }
+
+  async #installAfter(previous: Promise<void>, entry: Entry): Promise<void> {
+    await previous;
+    const { credentials, stop } = entry;
+    if (credentials === undefined || stop.signal.aborted) return;
+    await this.#deps.apply(credentials, this.#deps.roots());
+    if (!stop.signal.aborted && entry.credentials !== undefined) entry.inForce = credentials;
+  }
+
   /** TLS would refuse it anyway; taken away, the refusal has a name. */
   #dropExpired(entry: Entry): void {
     const { now, discard, log } = this.#deps;
     if (entry.credentials === undefined || entry.credentials.notAfterMs > now()) return;
     log.error('certificate has expired; its connections fail', { identity: entry.identity });
     entry.credentials = undefined;
+    entry.inForce = undefined;
     discard(entry.identity);
     this.#report();
   }
 
   #report(): void {
-    const held = [...this.#entries.values()].flatMap(({ credentials }) => credentials ?? []);
+    const held = [...this.#entries.values()].flatMap(({ inForce }) => inForce ?? []);
     this.#deps.onLeaves(
       held.map(({ identity, authority, notAfterMs }) => ({ identity, authority, notAfterMs })),
     );

@@ -161,7 +161,7 @@ test('the controller leads an agent from the first report of a pod to its certif
   t.match(agents, [{ node: 'a', certificates: 1, instance: 'one' }]);
   t.match((await ask(socket, 'GET', '/v1/version')).json(), { trustDomain: 'cluster.local' });
   t.match((await ask(socket, 'GET', '/v1/workloads')).json(), [{ name: 'cart' }]);
-  t.match((await ask(socket, 'GET', '/metrics')).text, /^plumb_controller_agents 1$/m);
+  t.match((await ask(socket, 'GET', '/metrics')).text, /^plumbline_controller_agents 1$/m);
 
   const bad = await ask(socket, 'POST', '/v1/directory/runtime', '{"pods":[{"__proto__":1}]}');
   t.equal(bad.status, 400);

@@ -26,6 +26,7 @@ function setUp(t: Test) {
     now: () => nowMs,
     settleMs: 0,
   });
+  let held: Promise<void> = Promise.resolve();
   const failures: Error[] = [];
   const asked: Identity[] = [];
   const applied: { credentials: Credentials; roots: readonly string[] }[] = [];
@@ -45,7 +46,10 @@ function setUp(t: Test) {
       const roots = (): readonly string[] => ca.trust.roots;
       return issueCredentials({ request, roots, now: () => nowMs }, identity, given);
     },
-    apply: async (credentials, roots) => void applied.push({ credentials, roots }),
+    apply: async (credentials, roots) => {
+      applied.push({ credentials, roots });
+      await held;
+    },
     discard: (identity) => void discarded.push(identity),
     onLeaves: (leaves) => void reports.push(leaves),
     keys: {
@@ -69,6 +73,12 @@ function setUp(t: Test) {
     random: () => 0,
   });
   t.after(() => store.stop());
+  /** From now on nothing comes into force, until the function that is returned is called. */
+  const hold = (): (() => void) => {
+    const gate = Promise.withResolvers<void>();
+    held = gate.promise;
+    return gate.resolve;
+  };
   const rest = async (): Promise<void> => {
     for (let i = 0; i < 20; i += 1) await new Promise(setImmediate);
   };
@@ -86,7 +96,21 @@ function setUp(t: Test) {
   };
   const jump = (ms: number): void => void (nowMs += ms);
   const now = (): number => nowMs;
-  return { ca, store, failures, asked, applied, discarded, reports, files, rest, pass, jump, now };
+  return {
+    ca,
+    store,
+    failures,
+    asked,
+    applied,
+    discarded,
+    reports,
+    files,
+    rest,
+    pass,
+    jump,
+    now,
+    hold,
+  };
 }
 
 test('CertificateStore asks once, however many callers wait', async (t) => {
@@ -227,6 +251,26 @@ test('CertificateStore.setTrust() puts new roots in force, and renews under a ne
   ca.advance([], nobody);
   await store.setTrust(ca.trust);
   t.equal(applied.at(-1)?.roots.length, 1);
+});
+
+test('CertificateStore never lets an older certificate come last, nor reports one that is not in force', async (t) => {
+  const { store, ca, applied, reports, rest, pass, hold } = setUp(t);
+  const nobody = (): boolean => false;
+  store.want(new Set([cart]));
+  await rest();
+  ca.rotate();
+  ca.advance([], nobody);
+  await store.setTrust(ca.trust);
+  const release = hold();
+  await pass(2000, 500);
+  t.equal(applied.at(-1)?.credentials.authority, ca.trust.authority, 'the new one is on its way');
+  t.not(reports.at(-1)?.[0]?.authority, ca.trust.authority, 'but not in force');
+  const again = store.setTrust(ca.trust);
+  release();
+  await again;
+  await rest();
+  t.equal(applied.at(-1)?.credentials.authority, ca.trust.authority);
+  t.equal(reports.at(-1)?.[0]?.authority, ca.trust.authority);
 });
 
 test('issueCredentials() believes no answer that a peer would not', async (t) => {
