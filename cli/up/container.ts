@@ -50,6 +50,7 @@ const SETUP = [
   'mount -t proc proc /proc 2>/dev/null',
   '(echo "$3" >/proc/sys/kernel/hostname) 2>/dev/null',
   'cd "$4" || exit 126',
+  'unset PWD OLDPWD',
   'shift 4',
   'exec "$@"',
 ].join('\n');

@@ -8,7 +8,7 @@ export interface Sample {
 export function parseMetrics(text: string): Sample[] {
   const samples: Sample[] = [];
   for (const line of text.split('\n')) {
-    const found = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line);
+    const found = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? ([-+\d.eE]+|NaN|[-+]Inf)(?: \d+)?$/.exec(line);
     if (found === null) continue;
     const [, name = '', labelText = '', value = ''] = found;
     const labels = Object.fromEntries(
