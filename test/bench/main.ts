@@ -58,21 +58,9 @@ async function main(): Promise<void> {
   const binary = `${directory}/load`;
   run('gcc', '-O2', '-o', binary, fileURLToPath(new URL('load.c', import.meta.url)));
   makePki(`${directory}/pki`);
-  makeWorld();
-  const server = inNamespace(
-    SERVER,
-    [binary, 'serve', '-p', String(APP_PORT)],
-    `${directory}/server.log`,
-  );
   try {
-    await listening(SERVER, APP_PORT);
-    const results = await measureAll({
-      cases,
-      subjects,
-      rounds,
-      directory,
-      options: { ...options, binary },
-    });
+    const plan = { cases, subjects, rounds, directory, options: { ...options, binary } };
+    const results = await measureAll(plan);
     const rows = summarize(results, cases, OURS);
     console.log(`${heading(rounds, options.seconds)}\n\n${markdown(rows, cases)}`);
     if (flags.json !== undefined) {
@@ -83,7 +71,6 @@ async function main(): Promise<void> {
       writeFileSync(flags.json, `${JSON.stringify(list, null, 1)}\n`);
     }
   } finally {
-    await ended(server);
     removeWorld();
     rmSync(directory, { recursive: true });
   }
@@ -106,7 +93,10 @@ interface Plan {
   };
 }
 
-/** One subject at a time is up, so that none takes memory or CPU from another. */
+/**
+ * One subject at a time is up, so that none takes memory or CPU from another, each in namespaces of its
+ * own: what one leaves behind (our rules stay when an agent ends) must not meet the next.
+ */
 async function measureAll({
   cases,
   subjects,
@@ -117,6 +107,10 @@ async function measureAll({
   const results: Result[] = [];
   for (let round = 0; round < rounds; round += 1) {
     for (const subject of subjects) {
+      makeWorld();
+      const command = [options.binary, 'serve', '-p', String(APP_PORT)];
+      const server = inNamespace(SERVER, command, `${directory}/server.log`);
+      await listening(SERVER, APP_PORT);
       const running = await subject.start(directory);
       try {
         for (const one of cases) {
@@ -129,6 +123,7 @@ async function measureAll({
         }
       } finally {
         await running.stop();
+        await ended(server);
       }
     }
   }
