@@ -199,7 +199,7 @@ export class Agent {
       dataPlane: this.#dataPlane,
       captures,
       hostRules,
-      dns: { resolvers: await readResolvers('/etc/resolv.conf'), clusterDomain: CLUSTER_DOMAIN },
+      dns: { resolvers: await readResolvers(config.resolvConf), clusterDomain: CLUSTER_DOMAIN },
       drainMs: config.drainMs,
       inherited: this.#inherited,
     });

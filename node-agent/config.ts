@@ -17,6 +17,8 @@ export interface AgentConfig {
   readonly stateDir: string;
   /** Memory file system, root only: keys, sockets. */
   readonly runDir: string;
+  /** Names the resolvers for DNS questions of captured pods that the mesh does not answer. */
+  readonly resolvConf: string;
   readonly workers: number;
   readonly drainMs: number;
   readonly trustDomain: string;
@@ -69,6 +71,7 @@ export function readConfig(flags: AgentFlags): AgentConfig {
     netnsDir: required('netnsDir', /^\//, 'an absolute directory'),
     stateDir: required('stateDir', /^\//, 'an absolute directory'),
     runDir: required('runDir', /^\//, 'an absolute directory on a memory file system'),
+    resolvConf: flags['resolvConf'] ?? '/etc/resolv.conf',
     trustDomain: flags['trustDomain'] ?? 'cluster.local',
     cluster: flags['cluster'] ?? 'Kubernetes',
     workers,

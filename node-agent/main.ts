@@ -23,6 +23,11 @@ const program = new Command('node-agent')
   )
   .option('--state-dir <dir>', 'keeps the last state of the mesh')
   .option('--run-dir <dir>', 'memory file system for keys and sockets')
+  .option(
+    '--resolv-conf <file>',
+    'resolvers for what captured pods ask and the mesh does not know',
+    '/etc/resolv.conf',
+  )
   .option('--workers <n>', 'data workers, one per core granted', '1')
   .option(
     '--drain <duration>',

@@ -16,6 +16,7 @@ test('readConfig() fills in what may be left out', async (t) => {
     node: 'n1',
     workers: 1,
     drainMs: 5000,
+    resolvConf: '/etc/resolv.conf',
     logLevel: 'info',
     accessLog: 'json',
   });
