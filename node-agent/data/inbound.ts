@@ -102,6 +102,7 @@ export class InboundStream implements LiveConnection, TcpOwner, StreamOwner, Rel
       authority,
       forwarded: request.forwarded,
     });
+    this.flow.destination.port = target.port;
     this.#arrival = { ...this.#arrival, destinationPort: target.port };
     const refusal = refusalOf(this.#pod, this.flow, this.#arrival);
     if (refusal === undefined) this.#connect(target.port);
@@ -186,7 +187,6 @@ export class InboundStream implements LiveConnection, TcpOwner, StreamOwner, Rel
   #connect(port: number): void {
     const { plan, shared } = this.#pod;
     const { address } = this.#local;
-    this.flow.destination.port = port;
     // A pod that calls itself has no address but its own to be seen by.
     const isOwn = plan.addresses.includes(this.#arrival.sourceAddress);
     const keeps = plan.options.keepSourceAddress !== false && !isOwn;
