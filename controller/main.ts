@@ -5,7 +5,7 @@ import { createLogger, streamSink } from '#common/log.ts';
 import { productVersion } from '#common/version.ts';
 import { readConfig, type ControllerFlags } from './config.ts';
 import { Controller } from './controller.ts';
-import { formatProblem } from './kube/desired.ts';
+import { formatProblem } from '#common/control/desired.ts';
 import { loadDirectory } from './kube/directory-load.ts';
 
 const EXIT_FAILED = 1;

@@ -5,7 +5,7 @@
  * unknown one stays as it is, and `$$` is a dollar sign. A container gets its own environment and a
  * small base, nothing of the environment of `plumb`, which may hold secrets. Pure.
  */
-import type { DesiredContainer } from './desired.ts';
+import type { DesiredContainer } from '#common/control/desired.ts';
 
 export interface ContainerCommand {
   readonly argv: readonly string[];

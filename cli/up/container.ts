@@ -11,7 +11,7 @@ import type { Logger } from '#common/log.ts';
 import { Child } from './child.ts';
 import type { ChildExit } from './child.ts';
 import { commandOf } from './container-command.ts';
-import type { DesiredContainer, DesiredPod } from './desired.ts';
+import type { DesiredContainer, DesiredPod } from '#common/control/desired.ts';
 import type { LogFile } from './log-file.ts';
 import { runProbe } from './probe.ts';
 import type { ProbeTarget } from './probe.ts';

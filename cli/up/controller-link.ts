@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '#common/log.ts';
 import { callSocket } from '../unix-http.ts';
 import { decodeDesired } from './desired.ts';
-import type { DesiredState } from './desired.ts';
+import type { DesiredState } from '#common/control/desired.ts';
 import type { PodRuntime } from './pod.ts';
 
 const POLL_TIMEOUT_MS = 40_000;

@@ -1,9 +1,5 @@
 /**
- * What the controller's directory source wants to run, read strictly from its API.
- *
- * The controller says what should run and where; `plumb up` runs it and answers with runtime facts
- * (runtime-feed.ts). A pod is known by its `podUid` for its whole life; one whose template changes has
- * a new one. A pod missing from the list is to be ended with its grace period, then reported gone.
+ * Reads, strictly, what the controller's directory source wants to run (common/control/desired.ts).
  */
 import {
   boolean,
@@ -17,95 +13,19 @@ import {
   text,
 } from '#common/control/decode.ts';
 import type { Decoder } from '#common/control/decode.ts';
-
-/** A mistake in the directory, with its place. */
-export interface Problem {
-  readonly file: string;
-  /** From 1; 0 when the mistake is not at a line. */
-  readonly line: number;
-  readonly object: string;
-  readonly field: string;
-  readonly message: string;
-}
-
-export interface DesiredState {
-  /** Of the controller process: when it changes, everything that runs is to be posted again. */
-  readonly epoch: string;
-  readonly version: number;
-  readonly problems: readonly Problem[];
-  readonly nodes: readonly DesiredNode[];
-  readonly pods: readonly DesiredPod[];
-  readonly hosts: readonly HostEntry[];
-}
-
-export interface DesiredNode {
-  readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
-}
-
-/** Names for the pods of `namespace` or, when it is '', for all pods. */
-export interface HostEntry {
-  readonly namespace: string;
-  readonly names: readonly string[];
-  readonly addresses: readonly string[];
-}
-
-export interface DesiredPod {
-  readonly podUid: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly node: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly serviceAccount: string;
-  readonly hostNetwork: boolean;
-  readonly restartPolicy: 'Always' | 'OnFailure' | 'Never';
-  readonly terminationGracePeriodSeconds: number;
-  readonly containers: readonly DesiredContainer[];
-}
-
-export interface EnvironmentEntry {
-  readonly name: string;
-  readonly value: string;
-}
-
-export interface DesiredContainer {
-  readonly name: string;
-  readonly command: readonly string[];
-  readonly args: readonly string[];
-  readonly env: readonly EnvironmentEntry[];
-  /** Relative to the directory when it is not absolute; '' for the directory itself. */
-  readonly workingDir: string;
-  readonly ports: readonly ContainerPort[];
-  readonly readinessProbe?: Probe | undefined;
-  readonly livenessProbe?: Probe | undefined;
-}
-
-export interface ContainerPort {
-  readonly name: string;
-  readonly containerPort: number;
-  readonly protocol: 'TCP' | 'UDP';
-}
-
-export interface HttpCheck {
-  readonly kind: 'http';
-  readonly path: string;
-  readonly port: number;
-  readonly headers: readonly EnvironmentEntry[];
-}
-
-export interface TcpCheck {
-  readonly kind: 'tcp';
-  readonly port: number;
-}
-
-export interface Probe {
-  readonly check: HttpCheck | TcpCheck;
-  readonly initialDelaySeconds: number;
-  readonly periodSeconds: number;
-  readonly timeoutSeconds: number;
-  readonly successThreshold: number;
-  readonly failureThreshold: number;
-}
+import type {
+  ContainerPort,
+  DesiredContainer,
+  DesiredNode,
+  DesiredPod,
+  DesiredState,
+  EnvironmentEntry,
+  HostEntry,
+  HttpCheck,
+  Probe,
+  Problem,
+  TcpCheck,
+} from '#common/control/desired.ts';
 
 const MOST_STATE_LENGTH = 256 << 20;
 const MOST_PODS = 20_000;
@@ -219,10 +139,4 @@ export function decodeDesired(message: string): DesiredState {
     decoder: state,
     maxLength: MOST_STATE_LENGTH,
   });
-}
-
-/** Spells a problem as one line: `shop.yaml:12: Service shop/cart: spec.ports[0].port: …`. */
-export function formatProblem(problem: Problem): string {
-  const place = problem.line === 0 ? problem.file : `${problem.file}:${problem.line}`;
-  return [place, problem.object, problem.field, problem.message].filter((s) => s !== '').join(': ');
 }

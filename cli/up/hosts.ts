@@ -3,7 +3,7 @@
  *
  * There is no DNS server in the world of `plumb up`; this file is what resolves names. Pure text.
  */
-import type { HostEntry } from './desired.ts';
+import type { HostEntry } from '#common/control/desired.ts';
 
 export interface HostsOf {
   readonly namespace: string;

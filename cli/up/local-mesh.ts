@@ -11,7 +11,7 @@ import type { Logger } from '#common/log.ts';
 import { writeMeshFile } from '../mesh-file.ts';
 import { SWITCH_ADDRESSES } from './addresses.ts';
 import { ControllerLink } from './controller-link.ts';
-import type { DesiredPod, DesiredState, Problem } from './desired.ts';
+import type { DesiredPod, DesiredState, Problem } from '#common/control/desired.ts';
 import { CaptureGate } from './gate.ts';
 import type { Installation } from './installation.ts';
 import { LocalController } from './local-controller.ts';

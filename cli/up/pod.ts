@@ -7,7 +7,7 @@
 import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 import type { Logger } from '#common/log.ts';
 import { Container } from './container.ts';
-import type { DesiredPod, HostEntry } from './desired.ts';
+import type { DesiredPod, HostEntry } from '#common/control/desired.ts';
 import { renderHosts } from './hosts.ts';
 import { LogFile } from './log-file.ts';
 import { isReady, phaseOf } from './pod-phase.ts';

@@ -5,7 +5,7 @@
  * treats them as it treats a kubelet's: they are let through, also under STRICT.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Probe } from './desired.ts';
+import type { Probe } from '#common/control/desired.ts';
 import { connected, dial, httpGet } from './dial.ts';
 
 /** Counts results against the thresholds. Pure. */

@@ -16,7 +16,7 @@ import type {
 import { keyOf } from '../model/objects.ts';
 import { SelectorIndex, selectorOf } from '../model/selector.ts';
 import { hasLabels } from '../model/store.ts';
-import type { HostEntry } from './desired.ts';
+import type { HostEntry } from '#common/control/desired.ts';
 import { SERVICE_LABEL } from './schemas/endpoint-slice.ts';
 
 export function deriveSlices(

@@ -3,7 +3,7 @@
  *
  * Every object keeps the way back to its file and line, for the checks that need all objects.
  */
-import type { Problem } from './desired.ts';
+import type { Problem } from '#common/control/desired.ts';
 import type { YamlDocument } from './directory-yaml.ts';
 import { titleOf } from './directory-yaml.ts';
 import { formatPath, isMapping, nearest, unknownName, type Path } from './schema.ts';

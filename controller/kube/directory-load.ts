@@ -7,7 +7,7 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshError } from '#common/errors.ts';
-import { formatProblem, type Problem } from './desired.ts';
+import { formatProblem, type Problem } from '#common/control/desired.ts';
 import { decodeDocument, type Located } from './directory-decode.ts';
 import { parseYaml } from './directory-yaml.ts';
 import { checkReferences } from './references.ts';

@@ -10,7 +10,7 @@ import { watch, type FSWatcher } from 'node:fs';
 import { MeshError } from '#common/errors.ts';
 import type { Logger } from '#common/log.ts';
 import { equal } from '../model/equal.ts';
-import type { DesiredState, PodRuntime, Problem, RuntimePatch } from './desired.ts';
+import type { DesiredState, PodRuntime, Problem, RuntimePatch } from '#common/control/desired.ts';
 import { directoryError, listFiles, readFiles, type SourceFile } from './directory-load.ts';
 import { PodMemory, recall } from './pod-memory.ts';
 import { planPods, type Declarations, type PlannedPod } from './rollout.ts';

@@ -16,7 +16,7 @@ import {
   type Node,
 } from 'yaml';
 import { formatPath, isMapping, type Path } from './schema.ts';
-import type { Problem } from './desired.ts';
+import type { Problem } from '#common/control/desired.ts';
 
 export interface YamlDocument {
   readonly file: string;

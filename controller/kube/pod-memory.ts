@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import type { Logger } from '#common/log.ts';
-import type { PodRuntime } from './desired.ts';
+import type { PodRuntime } from '#common/control/desired.ts';
 import type { Declarations, PlannedPod } from './rollout.ts';
 import { decodeRemembered, type RememberedPod } from './runtime-decode.ts';
 import type { PodTemplate } from './schemas/deployment.ts';

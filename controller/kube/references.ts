@@ -8,7 +8,7 @@ import { DEFAULT_MODEL_OPTIONS } from '../model/diff.ts';
 import { keyOf } from '../model/objects.ts';
 import { selects } from '../model/selector.ts';
 import { hasLabels } from '../model/store.ts';
-import type { Problem } from './desired.ts';
+import type { Problem } from '#common/control/desired.ts';
 import { objectTitle, problemOf, type Located } from './directory-decode.ts';
 import { nearest, type Path } from './schema.ts';
 import { namedPorts, type PodSpec } from './schemas/pod.ts';

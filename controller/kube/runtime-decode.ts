@@ -4,7 +4,7 @@
  * Strict: a body with any mistake is refused whole, with the path of the first one.
  */
 import { MeshError } from '#common/errors.ts';
-import type { PodRuntime, RuntimePatch } from './desired.ts';
+import type { PodRuntime, RuntimePatch } from '#common/control/desired.ts';
 import {
   flag,
   formatPath,

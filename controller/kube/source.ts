@@ -5,7 +5,7 @@
  * state to the next, the first one from nothing to all there is.
  */
 import type { ObjectChange } from '../model/diff.ts';
-import type { DesiredState, Problem, RuntimePatch } from './desired.ts';
+import type { DesiredState, Problem, RuntimePatch } from '#common/control/desired.ts';
 
 export interface ObjectSource {
   /** Resolves when the first state has been handed over. */

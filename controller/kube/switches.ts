@@ -20,7 +20,7 @@ import {
   TRAFFIC_DISTRIBUTION,
 } from '../model/names.ts';
 import type { Labels } from '../model/objects.ts';
-import type { Problem } from './desired.ts';
+import type { Problem } from '#common/control/desired.ts';
 import { problemOf, type Located } from './directory-decode.ts';
 import { unknownName } from './schema.ts';
 

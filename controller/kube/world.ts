@@ -10,7 +10,7 @@ import { equal } from '../model/equal.ts';
 import type { MeshObject, NamespaceObject, PodObject } from '../model/objects.ts';
 import { keyOf } from '../model/objects.ts';
 import { deriveHosts, deriveSlices } from './derive.ts';
-import type { DesiredPod, DesiredState, PodRuntime } from './desired.ts';
+import type { DesiredPod, DesiredState, PodRuntime } from '#common/control/desired.ts';
 import { BUILT_IN_NAMESPACES } from './references.ts';
 import type { PlannedPod } from './rollout.ts';
 import type { Declared } from './schemas/kinds.ts';

@@ -5,6 +5,7 @@
  * API server as from a directory of YAML. Absent means what Kubernetes says that absent means, so
  * nothing further in has to know a default.
  */
+import type { PodPhase } from '#common/control/desired.ts';
 export type Labels = Readonly<Record<string, string>>;
 
 export interface Meta {
@@ -56,7 +57,7 @@ export interface PodObject {
   readonly owner: { readonly kind: string; readonly name: string } | undefined;
 }
 
-export type PodPhase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
+export type { PodPhase };
 
 export interface ServiceObject {
   readonly kind: 'Service';

@@ -3,7 +3,7 @@
  *
  * The image is not looked at: a container is its command, run as a process in the pod's namespaces.
  */
-import type { ContainerPort, DesiredContainer, Probe } from '../desired.ts';
+import type { ContainerPort, DesiredContainer, Probe } from '#common/control/desired.ts';
 import {
   either,
   flag,

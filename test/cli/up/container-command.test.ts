@@ -1,7 +1,7 @@
 /** A container's words and environment: as Kubernetes expands them, and nothing of ours in it. */
 import { test } from 'tap';
 import { commandOf } from '../../../cli/up/container-command.ts';
-import type { DesiredContainer } from '../../../cli/up/desired.ts';
+import type { DesiredContainer } from '../../../common/control/desired.ts';
 
 const place = { directory: '/shop', podName: 'web-0', path: '/pinned/bin:/usr/bin' };
 

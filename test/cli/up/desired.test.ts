@@ -1,6 +1,7 @@
 /** The desired state is read strictly: what is not exactly it is refused with the path of the field. */
 import { test } from 'tap';
-import { decodeDesired, formatProblem } from '../../../cli/up/desired.ts';
+import { decodeDesired } from '../../../cli/up/desired.ts';
+import { formatProblem } from '../../../common/control/desired.ts';
 
 const probe = {
   check: { kind: 'http', path: '/healthz', port: 8080, headers: [] },

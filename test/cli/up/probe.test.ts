@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import { test } from 'tap';
-import type { Probe } from '../../../cli/up/desired.ts';
+import type { Probe } from '../../../common/control/desired.ts';
 import { ProbeCount, probeOnce, runProbe } from '../../../cli/up/probe.ts';
 
 interface Test {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type Test } from 'tap';
-import { formatProblem } from '../../../controller/kube/desired.ts';
+import { formatProblem } from '../../../common/control/desired.ts';
 import { directoryError, loadDirectory } from '../../../controller/kube/directory-load.ts';
 
 const FIXTURES = join(import.meta.dirname, '../../fixtures/directory');

@@ -2,7 +2,7 @@ import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type Test } from 'tap';
 import { createLogger } from '../../../common/log.ts';
-import type { DesiredState, PodRuntime } from '../../../controller/kube/desired.ts';
+import type { DesiredState, PodRuntime } from '../../../common/control/desired.ts';
 import { DirectorySource } from '../../../controller/kube/directory-source.ts';
 import { Model } from '../../../controller/model/model.ts';
 

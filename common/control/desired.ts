@@ -1,12 +1,15 @@
 /**
- * What the directory source and whoever runs its pods (`plumb up`) say to each other.
+ * What the controller's directory source and whoever runs its pods (`plumb up`) say to each other.
  *
  * The source says what should run and where (`DesiredState`); the runner says what does
  * (`RuntimePatch`). A pod is known by its `podUid` for its whole life; one that has to be run anew
  * has a new one. A pod missing from the desired state is to be ended with its grace period, and then
  * reported gone; until then the mesh sees it as terminating.
  */
-import type { Labels, PodPhase } from '../model/objects.ts';
+
+type Labels = Readonly<Record<string, string>>;
+
+export type PodPhase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
 
 /** A mistake in the directory: enough to go to the place and to know what should stand there. */
 export interface Problem {
@@ -57,16 +60,21 @@ export interface DesiredPod {
   readonly containers: readonly DesiredContainer[];
 }
 
+export interface EnvironmentEntry {
+  readonly name: string;
+  readonly value: string;
+}
+
 export interface DesiredContainer {
   readonly name: string;
   readonly command: readonly string[];
   readonly args: readonly string[];
-  readonly env: readonly { readonly name: string; readonly value: string }[];
+  readonly env: readonly EnvironmentEntry[];
   /** Relative to the directory when it is not absolute; '' for the directory itself. */
   readonly workingDir: string;
   readonly ports: readonly ContainerPort[];
-  readonly readinessProbe: Probe | undefined;
-  readonly livenessProbe: Probe | undefined;
+  readonly readinessProbe?: Probe | undefined;
+  readonly livenessProbe?: Probe | undefined;
 }
 
 export interface ContainerPort {
@@ -75,15 +83,20 @@ export interface ContainerPort {
   readonly protocol: 'TCP' | 'UDP';
 }
 
+export interface HttpCheck {
+  readonly kind: 'http';
+  readonly path: string;
+  readonly port: number;
+  readonly headers: readonly EnvironmentEntry[];
+}
+
+export interface TcpCheck {
+  readonly kind: 'tcp';
+  readonly port: number;
+}
+
 export interface Probe {
-  readonly check:
-    | {
-        readonly kind: 'http';
-        readonly path: string;
-        readonly port: number;
-        readonly headers: readonly { readonly name: string; readonly value: string }[];
-      }
-    | { readonly kind: 'tcp'; readonly port: number };
+  readonly check: HttpCheck | TcpCheck;
   readonly initialDelaySeconds: number;
   readonly periodSeconds: number;
   readonly timeoutSeconds: number;
