@@ -158,7 +158,7 @@ export class Mesh {
     return found;
   }
 
-  /** Replaces the YAML by one that changes the mesh, and waits until every agent has the change. */
+  /** Replaces the YAML by one that changes the mesh; waits until agents and pods follow it. */
   async write(yaml: string): Promise<void> {
     const before = await this.#meshVersion();
     writeFileSync(`${this.directory}/yaml/mesh.yaml`, yaml);
@@ -168,6 +168,10 @@ export class Mesh {
       const agents = await this.controller.ask<{ appliedVersion: number }[]>('/v1/agents');
       if (agents.some(({ appliedVersion }) => appliedVersion < version))
         throw new Error('an agent is behind');
+    });
+    await eventually('the pods are those that should run', async () => {
+      const { version } = await this.controller.ask<Desired>('/v1/directory/desired?after=0');
+      if (this.#desired.version < version) throw new Error('some are not made or removed yet');
     });
   }
 
