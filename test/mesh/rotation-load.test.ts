@@ -6,11 +6,11 @@ import { test, type Test } from 'tap';
 import { ControlClient } from '#common/control/client.ts';
 import { identityOf, type Identity } from '#common/identity.ts';
 import type { Credentials } from '#common/tls/certificate.ts';
-import { CertificateStore } from '../../../node-agent/identity/certificate-store.ts';
-import { issueCredentials } from '../../../node-agent/identity/issue.ts';
-import { TrustStore } from '../../../node-agent/identity/trust-store.ts';
-import { eventually, podOn, startRig, tokenOf } from '../../helpers/control-rig.ts';
-import { silent } from '../../helpers/silent-log.ts';
+import { CertificateStore } from '../../node-agent/identity/certificate-store.ts';
+import { issueCredentials } from '../../node-agent/identity/issue.ts';
+import { TrustStore } from '../../node-agent/identity/trust-store.ts';
+import { eventually, podOn, startRig, tokenOf } from '../helpers/control-rig.ts';
+import { silent } from '../helpers/silent-log.ts';
 
 /** A node agent without a data plane: its identity accepts and makes mutual TLS connections. */
 class TestNode {
