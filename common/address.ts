@@ -31,9 +31,7 @@ export function familyOf(canonical: string): Family {
 
 /** Spells 16 bytes at `at` as canonical text. */
 export function formatAddress(bytes: Uint8Array, at = 0): string {
-  if (isMapped(bytes, at)) {
-    return `${bytes[at + 12]}.${bytes[at + 13]}.${bytes[at + 14]}.${bytes[at + 15]}`;
-  }
+  if (isMapped(bytes, at)) return formatAddress4(bytes, at + 12);
   const groups: number[] = [];
   for (let i = 0; i < 16; i += 2)
     groups.push(((bytes[at + i] ?? 0) << 8) | (bytes[at + i + 1] ?? 0));
@@ -41,6 +39,11 @@ export function formatAddress(bytes: Uint8Array, at = 0): string {
   const text = (part: readonly number[]): string => part.map((g) => g.toString(16)).join(':');
   if (gap.length < 2) return text(groups);
   return `${text(groups.slice(0, gap.start))}::${text(groups.slice(gap.start + gap.length))}`;
+}
+
+/** Spells the 4 bytes of an IPv4 address at `at`. */
+export function formatAddress4(bytes: Uint8Array, at: number): string {
+  return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
 }
 
 /** Spells `address:port`, with brackets around IPv6. */
@@ -83,7 +86,8 @@ export function isLoopback(canonical: string): boolean {
 }
 
 export function isMapped(bytes: Uint8Array, at = 0): boolean {
-  return MAPPED.every((value, i) => bytes[at + i] === value);
+  for (let i = 0; i < MAPPED.length; i += 1) if (bytes[at + i] !== MAPPED[i]) return false;
+  return true;
 }
 
 /** Read digit by digit: this runs for every connection. */

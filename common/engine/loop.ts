@@ -86,6 +86,14 @@ export class Loop {
     this.#epoll.remove(fd);
   }
 
+  /**
+   * As `remove`, for a descriptor that is closed right after: closing takes it out of the epoll
+   * instance too, unless another process shares it.
+   */
+  forget(fd: number): void {
+    this.#watchers[fd] = undefined;
+  }
+
   /** Runs a task in the next pass, which then does not wait: the back of the queue. */
   soon(task: Task): void {
     this.#next.push(task);

@@ -9,11 +9,12 @@
  */
 import { MeshError } from '../errors.ts';
 import { formatEndpoint } from '../address.ts';
+import type { Family } from '../address.ts';
 import { EAGAIN, EINPROGRESS, EINTR, errnoName } from '../sys/constants.ts';
 import { closeFd, connect, recv, sendAt, shutdownWrite } from '../sys/libc.ts';
 import { addressOf } from '../sys/slab.ts';
 import type { Slab } from '../sys/slab.ts';
-import { setNoDelay, setReset, socketError } from '../sys/socket-options.ts';
+import { setReset, socketError } from '../sys/socket-options.ts';
 import { ByteQueue } from './byte-queue.ts';
 import { HANGUP, READABLE, WRITABLE } from './loop.ts';
 import type { Loop, Task, Watcher } from './loop.ts';
@@ -47,13 +48,15 @@ export class TcpSocket implements Watcher, Task {
   #closed = false;
   #failure: MeshError | undefined;
 
-  /** Takes over a descriptor, which is closed with the socket. */
+  /**
+   * Takes over a descriptor, which is closed with the socket. Whoever made it has set TCP_NODELAY, on
+   * the listener that it came from if it was accepted, since what is accepted inherits it.
+   */
   constructor(loop: Loop, fd: number, owner: TcpOwner, connecting?: ConnectInProgress) {
     this.fd = fd;
     this.#loop = loop;
     this.#owner = owner;
     this.#connecting = connecting !== undefined;
-    setNoDelay(fd);
     if (connecting !== undefined) {
       this.#target = connecting.target;
       this.#connectTimer = loop.timers.after(connecting.timeoutMs, {
@@ -127,7 +130,7 @@ export class TcpSocket implements Watcher, Task {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#connectTimer !== undefined) this.#loop.timers.cancel(this.#connectTimer);
-    this.#loop.remove(this.fd);
+    this.#loop.forget(this.fd);
     if (reset) setReset(this.fd);
     closeFd(this.fd);
     this.#queue.clear();
@@ -152,7 +155,7 @@ export class TcpSocket implements Watcher, Task {
   }
 
   #settleConnect(events: number): boolean {
-    const error = socketError(this.fd);
+    const error = (events & HANGUP) === 0 ? 0 : socketError(this.fd);
     if (error === 0 && (events & WRITABLE) === 0) return false;
     if (this.#connectTimer !== undefined) this.#loop.timers.cancel(this.#connectTimer);
     this.#connectTimer = undefined;
@@ -205,18 +208,21 @@ export interface ConnectInProgress {
   readonly timeoutMs: number;
 }
 
+export interface ConnectTo {
+  readonly address: string;
+  readonly port: number;
+  readonly timeoutMs: number;
+  /** That of the socket, if the caller knows it. */
+  readonly family?: Family;
+}
+
 /**
  * Connects a socket that the caller made (and marked, and bound). Whether it works is told by
  * `onConnected` or `onClosed`, never from within this call.
  */
-export function connectTcp(
-  loop: Loop,
-  fd: number,
-  to: { readonly address: string; readonly port: number; readonly timeoutMs: number },
-  owner: TcpOwner,
-): TcpSocket {
+export function connectTcp(loop: Loop, fd: number, to: ConnectTo, owner: TcpOwner): TcpSocket {
   const target = formatEndpoint(to.address, to.port);
-  const result = connect(fd, to.address, to.port);
+  const result = connect(fd, to.address, to.port, to.family);
   const made = new TcpSocket(loop, fd, owner, { target, timeoutMs: to.timeoutMs });
   if (result < 0 && result !== -EINPROGRESS) {
     loop.soon({ run: () => made.destroy(false, connectFailed(target, result)) });

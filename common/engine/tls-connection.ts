@@ -11,7 +11,7 @@ import { MeshError } from '../errors.ts';
 import { EAGAIN, errnoName } from '../sys/constants.ts';
 import { closeFd, recv } from '../sys/libc.ts';
 import type { Slab } from '../sys/slab.ts';
-import { setNoDelay, socketError } from '../sys/socket-options.ts';
+import { socketError } from '../sys/socket-options.ts';
 import { HANGUP, READABLE, WRITABLE } from './loop.ts';
 import type { Loop, Task, Watcher } from './loop.ts';
 import type { Timer } from './timers.ts';
@@ -70,7 +70,7 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
   #ending = false;
   #failure: MeshError | undefined;
 
-  /** Throws when the context was disposed of. */
+  /** Throws when the context was disposed of. Whoever made the descriptor has set TCP_NODELAY. */
   constructor(options: TlsOptions) {
     const { loop, fd, role, context } = options;
     this.fd = fd;
@@ -93,7 +93,6 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
     } else {
       this.#handshake = new TlsHandshake(context[role], fd, this.#slabs, this.#output);
     }
-    setNoDelay(fd);
     this.#timer = loop.timers.after(options.handshakeTimeoutMs, {
       run: () => this.destroy(timedOut(this.#phase)),
     });
@@ -182,6 +181,7 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
     if (state === undefined) return undefined;
     this.#phase = 'closed';
     this.#told = true;
+    this.#loop.remove(this.fd);
     this.#freeState();
     return state;
   }
@@ -355,7 +355,7 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
   }
 
   #freeState(): void {
-    this.#loop.remove(this.fd);
+    this.#loop.forget(this.fd);
     this.#slabs.stage.dropFor(this);
     this.#handshake?.free();
     this.#session?.free();

@@ -57,8 +57,8 @@ export function socketOf(domain: number, type: number, protocol = 0): number {
   return orErrno(libc.socket(domain, type | NONBLOCK_CLOEXEC, protocol));
 }
 
-export function bind(fd: number, address: string, port: number): number {
-  const length = writeEndpoint(name.bytes, socketDomain(fd), address, port);
+export function bind(fd: number, address: string, port: number, family?: Family): number {
+  const length = writeEndpoint(name.bytes, domainOf(fd, family), address, port);
   return orErrno(libc.bind(fd, name.address, length));
 }
 
@@ -72,9 +72,12 @@ export function accept(fd: number): number {
   return orErrno(libc.accept4(fd, 0, 0, NONBLOCK_CLOEXEC));
 }
 
-/** Begins to connect; -EINPROGRESS is the usual answer for TCP. */
-export function connect(fd: number, address: string, port: number): number {
-  const length = writeEndpoint(name.bytes, socketDomain(fd), address, port);
+/**
+ * Begins to connect; -EINPROGRESS is the usual answer for TCP. Who knows the family of the socket
+ * spares the kernel the question.
+ */
+export function connect(fd: number, address: string, port: number, family?: Family): number {
+  const length = writeEndpoint(name.bytes, domainOf(fd, family), address, port);
   return orErrno(libc.connect(fd, name.address, length));
 }
 
@@ -138,6 +141,11 @@ export function localOf(fd: number): Endpoint | undefined {
   nameLength.bytes.writeInt32LE(SOCKADDR_BYTES);
   if (libc.getsockname(fd, name.address, nameLength.address) < 0) return undefined;
   return readEndpoint(name.bytes);
+}
+
+function domainOf(fd: number, family: Family | undefined): number {
+  if (family === undefined) return socketDomain(fd);
+  return family === 4 ? AF_INET : AF_INET6;
 }
 
 /** Makes a socket of the family that `address` has. */

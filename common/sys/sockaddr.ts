@@ -4,7 +4,7 @@
  * Text is canonical (common/address.ts): a v4-mapped IPv6 address reads as IPv4, and an IPv4
  * address is written v4-mapped when the socket is an IPv6 one.
  */
-import { formatAddress, parseAddress } from '../address.ts';
+import { formatAddress, formatAddress4, parseAddress } from '../address.ts';
 import { MeshError } from '../errors.ts';
 import { AF_INET, AF_INET6, AF_UNIX } from './constants.ts';
 
@@ -48,7 +48,7 @@ export function writeEndpoint(to: Buffer, family: number, address: string, port:
 export function readEndpoint(from: Buffer): Endpoint | undefined {
   const family = from.readUInt16LE(0);
   const port = from.readUInt16BE(2);
-  if (family === AF_INET) return { address: from.subarray(4, 8).join('.'), port };
+  if (family === AF_INET) return { address: formatAddress4(from, 4), port };
   if (family === AF_INET6) return { address: formatAddress(from, 8), port };
   return undefined;
 }

@@ -3,7 +3,7 @@
  *
  * Mark and transparency need NET_ADMIN in the user namespace that owns the socket's network.
  */
-import { formatAddress } from '../address.ts';
+import { formatAddress, formatAddress4 } from '../address.ts';
 import type { Family } from '../address.ts';
 import {
   IP_TRANSPARENT,
@@ -123,7 +123,7 @@ export function socketDomain(fd: number): number {
 export function originalDestination(fd: number): Endpoint | undefined {
   valueLength.bytes.writeInt32LE(16);
   if (getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, scratch.address, valueLength.address) === 0) {
-    return { address: scratch.bytes.subarray(4, 8).join('.'), port: scratch.bytes.readUInt16BE(2) };
+    return { address: formatAddress4(scratch.bytes, 4), port: scratch.bytes.readUInt16BE(2) };
   }
   valueLength.bytes.writeInt32LE(28);
   if (getsockopt(fd, SOL_IPV6, SO_ORIGINAL_DST, scratch.address, valueLength.address) === 0) {

@@ -6,7 +6,7 @@
  * when the application has accepted. Policy is asked with what the certificate proved, and asked
  * again whenever the world changes.
  */
-import { isLoopback } from '#common/address.ts';
+import { familyOf, isLoopback } from '#common/address.ts';
 import { inboundTarget } from '#common/decide/inbound.ts';
 import { connectTcp } from '#common/engine/tcp.ts';
 import type { TcpOwner, TcpSocket } from '#common/engine/tcp.ts';
@@ -198,7 +198,7 @@ export class InboundStream implements LiveConnection, TcpOwner, StreamOwner, Rel
       );
       return;
     }
-    const to = { address, port, timeoutMs: limits.CONNECT_TIMEOUT_MS };
+    const to = { address, port, family: familyOf(address), timeoutMs: limits.CONNECT_TIMEOUT_MS };
     this.#app = connectTcp(shared.loop, fd, to, this);
   }
 

@@ -40,9 +40,8 @@ import type { AttemptOwner, Carried, Retry } from './tunnel-attempt.ts';
 /** Takes a connection that the rules led to us. */
 export function acceptOutbound(pod: Pod, fd: number): void {
   const source = peerOf(fd);
-  const local = localOf(fd);
-  const destination = originalDestination(fd) ?? local;
-  if (source === undefined || local === undefined || destination === undefined) {
+  const destination = originalDestination(fd) ?? localOf(fd);
+  if (source === undefined || destination === undefined) {
     closeFd(fd); // Reset already.
     return;
   }
@@ -61,9 +60,14 @@ export function acceptOutbound(pod: Pod, fd: number): void {
   }
   const outbound = new Outbound(pod, fd, { source, destination });
   // Led on to where it was bound, it would come back, by whichever address of the pod that is.
-  if (local.port === destination.port && local.address === destination.address)
-    outbound.refuse('LOOP_REFUSED', 'no rule led it here');
+  if (isOwnAddress(fd, destination)) outbound.refuse('LOOP_REFUSED', 'no rule led it here');
   else outbound.begin();
+}
+
+/** Whether the socket's own address is `to`; the kernel is asked only where the port leaves it open. */
+function isOwnAddress(fd: number, to: Endpoint): boolean {
+  if (to.port !== limits.OUTBOUND_PORT) return false;
+  return localOf(fd)?.address === to.address;
 }
 
 class Outbound

@@ -108,16 +108,17 @@ export function openOutgoing(netns: number, address: string, type = sys.SOCK_STR
  * peer; '' leaves the address to the kernel.
  */
 export function openLocal(netns: number, address: string, source: string): number {
-  const fd = inNetns(netns, () => socket(familyOf(address)));
+  const family = familyOf(address);
+  const fd = inNetns(netns, () => socket(family));
   if (fd < 0) return fd;
-  const spoofed = source !== '' && familyOf(source) === familyOf(address);
-  const done = firstError([
-    () => mark(fd, limits.SOCKET_MARK),
-    () => setNoDelay(fd),
-    () => (spoofed ? transparent(fd, familyOf(address)) : 0),
-    () => (spoofed ? setOption(fd, sys.SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1) : 0),
-    () => (spoofed ? bind(fd, source, 0) : 0),
-  ]);
+  const spoofed = source !== '' && familyOf(source) === family;
+  let done = mark(fd, limits.SOCKET_MARK);
+  if (done >= 0) done = setNoDelay(fd);
+  if (spoofed) {
+    if (done >= 0) done = transparent(fd, family);
+    if (done >= 0) done = setOption(fd, sys.SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    if (done >= 0) done = bind(fd, source, 0, family);
+  }
   if (done >= 0) return fd;
   closeFd(fd);
   return done;

@@ -128,8 +128,9 @@ export class StreamRelay implements TcpOwner, StreamOwner, Task {
   onEnd(): void {
     if (this.#isDone) return;
     this.#remoteEnded = true;
-    this.#socket.endWrite();
-    this.#endIfDone();
+    // The last word: closing says FIN by itself.
+    if (this.#localEnded && this.#socket.queued === 0) this.#end('closed');
+    else this.#socket.endWrite();
   }
 
   onReset(code: number): void {
