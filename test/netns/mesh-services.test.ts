@@ -89,11 +89,14 @@ test('services by every kind of address, and what is no service', { skip }, asyn
     const [near, far] = await spread(vip, 24);
     t.ok(near > 0 && far > 0, `${vip}: ${near} and ${far}; each by its own port of that name`);
   }
-  t.match(await mesh.access(1, { 'dst.service': 'cart.shop.svc.cluster.local' }), {
-    direction: 'outbound',
-    security: 'mutual_tls',
-    'dst.identity': 'spiffe://cluster.local/ns/shop/sa/cart',
-  });
+  t.match(
+    await mesh.access(1, { 'dst.service': 'cart.shop.svc.cluster.local', direction: 'outbound' }),
+    {
+      direction: 'outbound',
+      security: 'mutual_tls',
+      'dst.identity': 'spiffe://cluster.local/ns/shop/sa/cart',
+    },
+  );
   await t.rejects(greet(web.fd, VIP4, 81), 'a port that the service has not');
   t.match(await mesh.access(1, { code: 'NO_HEALTHY_ENDPOINT' }), { error: /has no port 81/ });
   const far = mesh.pod('shop/far');
