@@ -14,7 +14,7 @@ import type { BalanceState } from './balance-state.ts';
 import { pickEndpoint } from './balance.ts';
 import { serviceAt } from './find-service.ts';
 import { isAgentPort } from './ports.ts';
-import { targetOf } from './target.ts';
+import { isPod, targetOf, throughTunnel } from './target.ts';
 import type { Target } from './target.ts';
 
 /** What decisions look at in the workload that connects; any `Workload` is one. */
@@ -61,12 +61,26 @@ export function route(view: View, source: Source | undefined, destination: Desti
     return refuse('UNKNOWN_SOURCE', 'the workload that connects is not known yet');
   }
   const exact = serviceAt(view, source.namespace, address, 'exact');
-  if (exact !== undefined) return toService(view, source, { service: exact, destination });
   const workload = view.workloadAt(address);
+  if (exact !== undefined && !(workload !== undefined && yields(exact, workload, source))) {
+    return toService(view, source, { service: exact, destination });
+  }
   if (workload !== undefined) return toWorkload(workload, destination);
   const block = serviceAt(view, source.namespace, address, 'block');
   if (block !== undefined) return toService(view, source, { service: block, destination });
   return direct(`nothing in the mesh has the address ${address}`, undefined);
+}
+
+/**
+ * Whether a service leaves its address to the workload that has it. Who may write a ServiceEntry must
+ * not take the address of a pod away from other namespaces, nor turn the way to a pod of the mesh
+ * into one in clear.
+ */
+function yields(service: Service, workload: Workload, source: Source): boolean {
+  if (service.canonical || !isPod(workload)) return false;
+  const isForeign = service.namespace !== source.namespace;
+  const isInClear = service.loadBalancing.mode === 'passthrough' && workload.tunnel === 'hbone';
+  return isForeign || isInClear;
 }
 
 function toService(
@@ -88,8 +102,10 @@ function toService(
     kind: 'endpoints',
     reason: `${formatEndpoint(destination.address, destination.port)} is ${where}`,
     service,
-    choose: (state, tried) =>
-      pickEndpoint(view, state, { source, destination, service, port, tried }),
+    choose: (state, tried) => {
+      const picked = pickEndpoint(view, state, { source, destination, service, port, tried });
+      return picked === undefined ? undefined : throughTunnel(view, picked, picked.address);
+    },
   };
 }
 

@@ -5,6 +5,7 @@ import { familyOf } from '../address.ts';
 import type { Identity } from '../identity.ts';
 import { identityOf, parseIdentity } from '../identity.ts';
 import type { Service } from '../mesh/service.ts';
+import type { View } from '../mesh/view.ts';
 import type { TunnelProtocol, Workload } from '../mesh/workload.ts';
 
 export interface Target {
@@ -38,6 +39,21 @@ export function targetOf(to: {
     service,
     expected: workload.tunnel === 'hbone' ? expectedIdentities(workload, service) : [],
   };
+}
+
+/**
+ * The same target, reached through the tunnel if `address` belongs to a pod of the mesh after all: an
+ * endpoint that was written by hand, or a name that resolves to a pod, must not lead there in clear.
+ */
+export function throughTunnel(view: View, target: Target, address: string): Target {
+  if (target.tunnel === 'hbone' || address === '') return target;
+  const pod = view.workloadAt(address);
+  if (pod?.tunnel !== 'hbone' || !isPod(pod)) return target;
+  return { ...target, tunnel: 'hbone', expected: expectedIdentities(pod, target.service) };
+}
+
+export function isPod({ uid }: Pick<Workload, 'uid'>): boolean {
+  return uid.includes('//Pod/');
 }
 
 export function workloadIdentity(workload: Workload): Identity {

@@ -8,6 +8,7 @@
  */
 import type { Route } from '#common/decide/route.ts';
 import { route } from '#common/decide/route.ts';
+import { throughTunnel } from '#common/decide/target.ts';
 import type { Target } from '#common/decide/target.ts';
 import { TcpSocket } from '#common/engine/tcp.ts';
 import type { TcpOwner } from '#common/engine/tcp.ts';
@@ -235,10 +236,18 @@ class Outbound
     else {
       this.#pod.shared.resolve(target.hostname, ([address]) => {
         if (this.#isDone || this.#target !== target) return;
-        if (address !== undefined) this.#goToAddress(target, address);
-        else this.#tryNext(notResolved(target.hostname));
+        if (address === undefined) this.#tryNext(notResolved(target.hostname));
+        else this.#goToResolved(target, address);
       });
     }
+  }
+
+  /** A name that turns out to be a pod of the mesh is reached like one, or not at all. */
+  #goToResolved(target: Target, address: string): void {
+    const known = throughTunnel(this.#pod.shared.view, target, address);
+    if (known.tunnel === 'hbone' && this.#pod.context() === undefined) {
+      this.#fail(noCertificate(this.#pod.plan.identity));
+    } else this.#goToAddress(known, address);
   }
 
   #goToAddress(target: Target, address: string): void {
