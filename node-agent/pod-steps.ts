@@ -59,11 +59,12 @@ export class PodJourney implements PodSteps {
   };
 
   readonly leave = async (pod: LocalPod, gone: boolean): Promise<void> => {
-    const { captures, hostRules, dataPlane, netnsDirectory, drainMs } = this.#deps;
+    const { captures, hostRules, dataPlane, drainMs } = this.#deps;
     const { podUid } = pod;
     const drain = async (): Promise<void> => dataPlane.removePod(podUid, drainMs);
-    const isThere = !gone || netnsDirectory.list().has(podUid);
-    if (isThere && captures.state(podUid) !== undefined) await captures.release(podUid, drain);
+    // Only a pod that is asked to leave is let go. One that nobody speaks of any more may still run
+    // (deleted by force, or ending late): its rules stay, so that it cannot go on in clear.
+    if (!gone && captures.state(podUid) !== undefined) await captures.release(podUid, drain);
     else {
       captures.forget(podUid);
       await hostRules.remove(podUid);
@@ -72,6 +73,20 @@ export class PodJourney implements PodSteps {
     const netns = this.#netns.get(podUid);
     this.#netns.delete(podUid);
     if (netns !== undefined) closeNetns(netns);
+  };
+
+  readonly clean = async (pod: LocalPod): Promise<void> => {
+    const { captures, hostRules, netnsDirectory } = this.#deps;
+    await hostRules.remove(pod.podUid);
+    const found = netnsDirectory.list().has(pod.podUid)
+      ? netnsDirectory.open(pod.podUid)
+      : undefined;
+    if (found === undefined) return;
+    try {
+      await captures.clean(capturePod(pod, found.fd));
+    } finally {
+      closeNetns(found.fd);
+    }
   };
 
   #listen(pod: LocalPod, netns: number): void {
