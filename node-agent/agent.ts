@@ -138,6 +138,9 @@ export class Agent {
     void this.#becomeReady(takeover, pods, () => {
       hasState();
       hasPods();
+      void hostRules.prune(wantedIn(pods)).catch((error: unknown) => {
+        log.warn('addresses of former pods are still left to the probes of the node', { error });
+      });
     });
     log.info('node agent started', {
       node: config.node,
@@ -313,4 +316,8 @@ export class Agent {
     );
     for (const server of this.#servers) await server.start();
   }
+}
+
+function wantedIn(pods: PodSet): ReadonlySet<string> {
+  return new Set(pods.states().flatMap(({ podUid, enrolled }) => (enrolled ? [podUid] : [])));
 }

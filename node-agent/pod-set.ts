@@ -18,6 +18,8 @@ export interface PodSteps {
   readonly change: (pod: LocalPod) => Promise<void>;
   /** Lets it go; `gone` when the pod itself is no more. */
   readonly leave: (pod: LocalPod, gone: boolean) => Promise<void>;
+  /** Frees a pod that is not to be captured of what an agent before this one may have left. */
+  readonly clean: (pod: LocalPod) => Promise<void>;
 }
 
 export interface PodState {
@@ -41,6 +43,8 @@ interface Entry {
   /** As which it has joined. */
   joined: LocalPod | undefined;
   problem: string;
+  /** Nobody has looked yet whether an agent before this one has left it captured. */
+  isUnchecked: boolean;
   running: Promise<void> | undefined;
   changed: AbortController;
 }
@@ -112,11 +116,12 @@ export class PodSet {
         begun: undefined,
         joined: undefined,
         problem: '',
+        isUnchecked: true,
         running: undefined,
         changed: new AbortController(),
       };
       this.#entries.set(pod.podUid, made);
-      if (pod.enrolled) this.#kick(pod.podUid, made);
+      this.#kick(pod.podUid, made);
       return;
     }
     if (!entry.gone && sameWish(entry.pod, pod)) return;
@@ -164,17 +169,30 @@ export class PodSet {
     const { pod, wanted, gone, joined } = entry;
     if (!wanted) {
       if (entry.begun !== undefined) await this.#steps.leave(entry.begun, gone);
+      else if (!gone) await this.#clean(pod);
       forget(entry);
     } else {
       entry.begun = pod;
       await (joined === undefined ? this.#steps.join(pod, signal) : this.#steps.change(pod));
       entry.joined = pod;
     }
+    entry.isUnchecked = false;
+  }
+
+  /** Tried once: most pods that are not enrolled never were, and need nothing from us. */
+  async #clean(pod: LocalPod): Promise<void> {
+    try {
+      await this.#steps.clean(pod);
+    } catch (error) {
+      const name = `${pod.namespace}/${pod.name}`;
+      this.#log.warn('pod not searched for rules of ours', { pod: name, error });
+    }
   }
 }
 
-function isRight({ wanted, begun, joined, pod }: Entry): boolean {
-  return wanted ? joined === pod : begun === undefined;
+function isRight({ wanted, gone, begun, joined, pod, isUnchecked }: Entry): boolean {
+  if (wanted) return joined === pod;
+  return begun === undefined && (gone || !isUnchecked);
 }
 
 function forget(entry: Entry): void {

@@ -139,6 +139,17 @@ export class CaptureSet {
     this.forget(podUid);
   }
 
+  /** Takes away what another agent left in a pod that is not to be captured; says if there was any. */
+  async clean(pod: CapturePod): Promise<boolean> {
+    if (this.#pods.has(pod.podUid)) return false;
+    const { command, programs, log } = this.#deps;
+    const capture = new Capture({ command, programs, log, netns: pod.netns }, pod.options);
+    if (!(await capture.isLoaded())) return false;
+    await capture.release(async () => {});
+    log.warn('pod freed of the rules that an agent had left', nameOf(pod));
+    return true;
+  }
+
   /** Drops a pod that is gone, with its namespace; no further step is begun in there. */
   forget(podUid: string): void {
     const entry = this.#pods.get(podUid);

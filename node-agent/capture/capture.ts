@@ -125,6 +125,14 @@ export class Capture {
     });
   }
 
+  /** Whether there are rules of ours in the pod, whoever has loaded them. */
+  async isLoaded(): Promise<boolean> {
+    return this.#serially(async () => {
+      const { holding } = await this.#observe();
+      return FAMILIES.some((family) => isCaptured(holding.rules[family]));
+    });
+  }
+
   /** Lists what is not as it should be; nothing for a pod that is not captured by our own will. */
   async verify(): Promise<readonly Drift[]> {
     return this.#serially(async () => (this.#wanted ? this.#drifts(await this.#observe()) : []));

@@ -1,4 +1,5 @@
 /** Running pods that join and leave the mesh, and capture that is damaged under load; R4 and R5. */
+import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'tap';
 import { Mesh, type PodCapture } from '../helpers/mesh.ts';
@@ -131,3 +132,28 @@ test(
     t.equal(mesh.wire.report().inClear, 0, 'no payload crossed a node boundary in clear');
   },
 );
+
+for (const kept of [true, false]) {
+  const state = kept ? 'with' : 'without';
+  test(`what changed while no agent ran is made right, ${state} its state`, { skip }, async (t) => {
+    const gone = pod('gone', { node: 1, labels: AMBIENT });
+    const mesh = await Mesh.start(t, 'meshenr', { yaml: documents(yamlWith(AMBIENT), gone) });
+    const [web, cart] = [mesh.pod('shop/web'), mesh.pod('shop/cart')];
+    await greeter(t, cart.fd, 8080);
+    const probed = (): string => mesh.net.node(1).exec('ipset save');
+    for (const address of [...web.addresses, ...mesh.pod('shop/gone').addresses]) {
+      t.match(probed(), ` ${address} `, 'the node may probe it');
+    }
+    await eventually('the state is saved', async () => mesh.saved());
+    await mesh.agent(1).end('SIGKILL');
+    await t.rejects(greet(web.fd, cart.address4 ?? '', 8080), 'without an agent nothing passes');
+    await mesh.write(yamlWith({}));
+    if (!kept) rmSync(`${mesh.directory}/node-1/mesh.state`);
+    mesh.agent(1).start();
+    await eventually('nothing of ours is left', async () => {
+      if (/PLUMB|tcp_loose = 0/.test(traces(web))) throw new Error(traces(web));
+      if (/^add /m.test(probed())) throw new Error(probed());
+    });
+    t.equal(await greet(web.fd, cart.address4 ?? '', 8080), web.address4, 'it passes in clear');
+  });
+}

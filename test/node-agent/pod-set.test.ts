@@ -33,6 +33,7 @@ function setUp(more: Partial<PodSteps> = {}) {
     join: async ({ name }) => void seen.push(`join ${name}`),
     change: async ({ name, addresses }) => void seen.push(`change ${name} ${addresses.join()}`),
     leave: async ({ name }, gone) => void seen.push(`leave ${name}${gone ? ' gone' : ''}`),
+    clean: async ({ name }) => void seen.push(`clean ${name}`),
     ...more,
   };
   return { seen, set: new PodSet(steps, log) };
@@ -48,7 +49,7 @@ test('PodSet joins, changes and releases pods as they are wanted', async (t) => 
   await set.settled();
   t.strictSame(
     seen.toSorted(),
-    ['change a 10.0.0.2', 'join a', 'join b', 'leave a', 'leave b gone'].toSorted(),
+    ['change a 10.0.0.2', 'clean b', 'join a', 'join b', 'leave a', 'leave b gone'].toSorted(),
   );
   t.match(set.states(), [{ name: 'a', enrolled: false, joined: false }]);
 });
@@ -99,4 +100,20 @@ test('PodSet does not hold on to a pod that is gone and cannot be released', asy
   set.apply([]);
   await set.settled();
   t.strictSame(set.states(), []);
+});
+
+test('PodSet looks once whether a pod that is not enrolled was left captured', async (t) => {
+  const { seen, set } = setUp();
+  const out = { enrolled: false, exemption: 'opted out' };
+  set.apply([pod('a', out), pod('b', out)]);
+  await set.settled();
+  set.apply([pod('a', { ...out, addresses: ['10.0.0.2'] })]);
+  await set.settled();
+  t.strictSame(seen, ['clean a', 'clean b']);
+  const failing = setUp({ clean: async () => Promise.reject(new Error('no such namespace')) });
+  failing.set.apply([pod('a', out)]);
+  await failing.set.settled();
+  failing.set.apply([pod('a')]);
+  await failing.set.settled();
+  t.strictSame(failing.seen, ['join a'], 'and is not held up by what it finds');
 });
