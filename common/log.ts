@@ -62,7 +62,17 @@ export function createLogger(options: LogOptions): { log: Logger; control: LogCo
 }
 
 function jsonLine(time: string, level: Level, message: string, fields: Fields): string {
-  return JSON.stringify({ time, level, message, ...fields }, plain);
+  const line = { time, level, message, ...fields };
+  return isPlain(fields) ? JSON.stringify(line) : JSON.stringify(line, plain);
+}
+
+/** Whether JSON has a form for every value by itself: without `plain` a line costs a third. */
+function isPlain(fields: Fields): boolean {
+  for (const key in fields) {
+    const value = fields[key];
+    if (typeof value === 'bigint' || (typeof value === 'object' && value !== null)) return false;
+  }
+  return true;
 }
 
 function textLine(time: string, level: Level, message: string, fields: Fields): string {
@@ -98,13 +108,21 @@ interface Output {
   on(event: 'drain' | 'error', listener: () => void): unknown;
 }
 
+export interface StreamSink extends LogSink {
+  /** How many lines were dropped so far. */
+  readonly dropped: () => number;
+  /** Writes what `work` logs at once, when it is done: a file is written once for many lines. */
+  readonly together: (work: () => void) => void;
+}
+
 /** Writes lines to a stream; keeps up to 1 MiB that it does not take, and counts what is dropped. */
-export function streamSink(output: Output): LogSink & { readonly dropped: () => number } {
+export function streamSink(output: Output): StreamSink {
   let backlog: string[] = [];
   let bytes = 0;
   let blocked = false;
   let dropped = 0;
   let unreported = 0;
+  let gathered: string[] | undefined;
   const send = (line: string): void => {
     if (!output.write(`${line}\n`)) blocked = true;
   };
@@ -120,21 +138,36 @@ export function streamSink(output: Output): LogSink & { readonly dropped: () => 
       unreported = 0;
     }
   });
+  const write = (line: string): boolean => {
+    if (!blocked && gathered !== undefined) {
+      gathered.push(line);
+      return true;
+    }
+    if (!blocked) {
+      send(line);
+      return true;
+    }
+    if (bytes + line.length > LONGEST_BACKLOG_BYTES) {
+      dropped += 1;
+      unreported += 1;
+      return false;
+    }
+    backlog.push(line);
+    bytes += line.length + 1;
+    return true;
+  };
   return {
     dropped: () => dropped,
-    write(line) {
-      if (!blocked) {
-        send(line);
-        return true;
+    write,
+    together(work) {
+      gathered ??= [];
+      try {
+        work();
+      } finally {
+        const lines = gathered;
+        gathered = undefined;
+        if (lines.length > 0) send(lines.join('\n'));
       }
-      if (bytes + line.length > LONGEST_BACKLOG_BYTES) {
-        dropped += 1;
-        unreported += 1;
-        return false;
-      }
-      backlog.push(line);
-      bytes += line.length + 1;
-      return true;
     },
   };
 }

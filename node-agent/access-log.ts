@@ -6,17 +6,24 @@
  */
 import { formatEndpoint } from '#common/address.ts';
 import type { Fields } from '#common/log.ts';
-import type { ConnectionRecord, Party } from './data/record.ts';
+import type { ConnectionRecord } from './data/record.ts';
 
 /** Makes the fields of the line for one finished connection. */
 export function accessFields(record: ConnectionRecord): Fields {
+  const { source, destination } = record;
   return {
-    'src.addr': formatEndpoint(record.source.address, record.source.port),
-    ...party('src', record.source),
-    'dst.addr': formatEndpoint(record.destination.address, record.destination.port),
+    'src.addr': formatEndpoint(source.address, source.port),
+    'src.workload': known(source.workload),
+    'src.namespace': known(source.namespace),
+    'src.identity': known(source.identity),
+    'src.cluster': known(source.cluster),
+    'dst.addr': formatEndpoint(destination.address, destination.port),
     'dst.hbone_addr': known(record.hboneAddress),
     'dst.service': known(record.service.slice(record.service.indexOf('/') + 1)),
-    ...party('dst', record.destination),
+    'dst.workload': known(destination.workload),
+    'dst.namespace': known(destination.namespace),
+    'dst.identity': known(destination.identity),
+    'dst.cluster': known(destination.cluster),
     direction: record.direction,
     bytes_sent: record.bytesSent,
     bytes_recv: record.bytesReceived,
@@ -33,15 +40,6 @@ export function accessFields(record: ConnectionRecord): Fields {
     retries: record.retries === 0 ? undefined : record.retries,
     trace_id: known(record.traceId),
     config_version: record.version,
-  };
-}
-
-function party(side: 'src' | 'dst', { workload, namespace, identity, cluster }: Party): Fields {
-  return {
-    [`${side}.workload`]: known(workload),
-    [`${side}.namespace`]: known(namespace),
-    [`${side}.identity`]: known(identity),
-    [`${side}.cluster`]: known(cluster),
   };
 }
 

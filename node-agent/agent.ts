@@ -41,6 +41,8 @@ export interface AgentOptions {
   readonly log: Logger;
   readonly logControl: LogControl;
   readonly accessLog: Logger;
+  /** Writes the lines that its argument logs at once. */
+  readonly logTogether: (work: () => void) => void;
   readonly logLinesDropped: () => number;
   /** A successor has taken over, and this agent has drained. */
   readonly onReplaced: () => void;
@@ -79,7 +81,7 @@ export class Agent {
       workers: config.workers,
       log,
       snapshot: () => this.#mesh.snapshot(),
-      onClosed: (records) => this.#record(records),
+      onClosed: (records) => options.logTogether(() => this.#record(records)),
       onProbe: (arrival) => void this.#prover.arrived(arrival),
       onFailure: (worker) => log.error('data worker replaced', { worker }),
     });

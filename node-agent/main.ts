@@ -58,6 +58,7 @@ async function main(): Promise<void> {
     log: log.with({ node: config.node }),
     logControl: control,
     accessLog: access.log.with({ log: 'access', node: config.node }),
+    logTogether: sink.together,
     logLinesDropped: sink.dropped,
     onReplaced: () => process.exit(0),
   });

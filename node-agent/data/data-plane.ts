@@ -194,7 +194,7 @@ export class DataPlane {
   }
 
   #take(message: FromWorker, host: WorkerHost): void {
-    if (message.kind === 'records') this.#options.onClosed(message.records);
+    if (message.kind === 'records') this.#options.onClosed(readRecords(message.records));
     else if (message.kind === 'probe') this.#options.onProbe(message.arrival);
     else if (message.kind === 'resolve') void this.#resolve(message, host);
     else if (message.kind === 'log')
@@ -271,6 +271,11 @@ export class DataPlane {
     this.#leaving.delete(place);
     closeAll(place);
   }
+}
+
+function readRecords(json: string): readonly ConnectionRecord[] {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own worker wrote it
+  return JSON.parse(json) as readonly ConnectionRecord[];
 }
 
 function closeAll({ shares }: Place): void {

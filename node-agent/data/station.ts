@@ -52,7 +52,9 @@ export class Station implements Task {
       post({ kind: 'labels', row, labels }),
     );
     this.#table = table;
-    this.#outbox = new Outbox(loop, table, (records) => post({ kind: 'records', records }));
+    this.#outbox = new Outbox(loop, table, (records) =>
+      post({ kind: 'records', count: records.length, records: JSON.stringify(records) }),
+    );
     const view = new View();
     this.#shared = {
       loop,

@@ -86,7 +86,7 @@ export class WorkerHost {
 
   #take(message: FromWorker): void {
     if (message.kind === 'labels') this.flows.learn(message.row, message.labels);
-    if (message.kind === 'records') this.flows.tookRecords(message.records.length);
+    if (message.kind === 'records') this.flows.tookRecords(message.count);
     if (message.kind !== 'done' && message.kind !== 'connections') {
       this.#owner.onMessage(message, this);
       return;

@@ -69,3 +69,34 @@ test('streamSink() keeps lines while the reader is slow, then drops and counts t
   t.strictSame(written.slice(0, 2), ['first\n', 'second\n']);
   t.match(JSON.parse(written[2] ?? ''), { message: 'log lines dropped', lines: 1 });
 });
+
+test('together() writes the lines of one call at once, and still keeps and counts them', async (t) => {
+  const written: string[] = [];
+  let room = true;
+  const sink = streamSink({
+    write: (text) => {
+      written.push(text);
+      return room;
+    },
+    on: () => undefined,
+  });
+  sink.together(() => {
+    sink.write('a');
+    sink.write('b');
+  });
+  t.strictSame(written, ['a\nb\n']);
+  t.throws(() =>
+    sink.together(() => {
+      sink.write('c');
+      throw new RangeError('half way');
+    }),
+  );
+  room = false;
+  sink.write('d');
+  sink.together(() => {
+    t.equal(sink.write('x'.repeat(1 << 20)), true);
+    t.equal(sink.write('e'), false);
+  });
+  t.strictSame(written, ['a\nb\n', 'c\n', 'd\n']);
+  t.equal(sink.dropped(), 1);
+});
