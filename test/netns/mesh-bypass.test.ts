@@ -123,3 +123,47 @@ test('what annotations exclude passes in clear, and only that', { skip }, async 
   t.equal(lines.length, sides.length, 'what is excluded did not come to the agent of its node');
   t.equal((await mesh.proof(1))[0]?.capture?.proven, true, 'and yet the pod is proven captured');
 });
+
+test('exclusions of a running pod change with its annotations', { skip }, async (t) => {
+  const yamlWith = (annotations: Readonly<Record<string, string>>): string =>
+    documents(
+      nodes(2),
+      namespace('shop'),
+      namespace('outside', {}),
+      pod('cart', { node: 1, annotations }),
+      pod('stranger', { node: 2 }, 'outside'),
+      strict,
+    );
+  const mesh = await Mesh.start(t, 'meshbyp', { yaml: yamlWith({}) });
+  const [cart, stranger] = [mesh.pod('shop/cart'), mesh.pod('outside/stranger')];
+  for (const port of [8080, 9000]) await greeter(t, cart.fd, port);
+  await greeter(t, stranger.fd, 7000);
+  const isOpen = async (port: number): Promise<boolean> =>
+    greet(stranger.fd, cart.address4 ?? '', port).then(
+      () => true,
+      () => false,
+    );
+  const becomes = async (port: number, wanted: boolean): Promise<void> =>
+    eventually(`port ${port} is ${wanted ? 'open' : 'shut'}`, async () => {
+      if ((await isOpen(port)) !== wanted) throw new Error('not yet');
+    });
+  const podUid = mesh.podUid('shop/cart');
+  t.notOk(await isOpen(9000));
+  await mesh.write(
+    yamlWith({
+      'plumbline.dev/exclude-inbound-ports': '9000',
+      'plumbline.dev/exclude-outbound-ports': '7000',
+    }),
+  );
+  await becomes(9000, true);
+  t.notOk(await isOpen(8080));
+  t.equal(await greet(cart.fd, stranger.address4 ?? '', 7000), cart.address4);
+  t.equal(mesh.agent(1).access({ direction: 'outbound' }).length, 0, 'it went past the agent');
+  await mesh.write(yamlWith({ 'plumbline.dev/exclude-inbound-ports': '8080' }));
+  await becomes(8080, true);
+  await becomes(9000, false);
+  t.equal(await greet(cart.fd, stranger.address4 ?? '', 7000), cart.address4);
+  await mesh.access(1, { direction: 'outbound' });
+  t.equal(mesh.podUid('shop/cart'), podUid, 'it is the same pod');
+  await mesh.proven();
+});

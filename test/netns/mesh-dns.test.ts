@@ -9,24 +9,26 @@ import { Mesh } from '../helpers/mesh.ts';
 import { documents, namespace, nodes, pod, service } from '../helpers/mesh-yaml.ts';
 import { needsRoot as skip } from '../helpers/netns.ts';
 import { PodUdp } from '../helpers/pod-udp.ts';
+import { eventually } from '../helpers/program.ts';
 
 const RESOLVER = '10.66.0.53';
 const AMBIENT = { 'plumbline.dev/dataplane-mode': 'ambient' };
 const TYPE_A = 1;
 const TYPE_TXT = 16;
 
-const yaml = documents(
-  nodes(2),
-  namespace('shop', { ...AMBIENT, 'plumbline.dev/dns-capture': 'true' }),
-  namespace('plain', AMBIENT),
-  namespace('outside', {}),
-  pod('web', { node: 1 }),
-  pod('cart', { node: 2 }),
-  pod('web', { node: 1 }, 'plain'),
-  pod('resolver', { node: 2, labels: { 'test/host': '53' } }, 'outside'),
-  service('cart', 'cart', 80, { clusterIPs: ['10.32.0.10', 'fd00:32::10'] }),
-  service('each', 'cart', 80, { clusterIP: 'None' }),
-);
+const yamlWith = (dnsOfPlain: 'true' | 'false'): string =>
+  documents(
+    nodes(2),
+    namespace('shop', { ...AMBIENT, 'plumbline.dev/dns-capture': 'true' }),
+    namespace('plain', { ...AMBIENT, 'plumbline.dev/dns-capture': dnsOfPlain }),
+    namespace('outside', {}),
+    pod('web', { node: 1 }),
+    pod('cart', { node: 2 }),
+    pod('web', { node: 1 }, 'plain'),
+    pod('resolver', { node: 2, labels: { 'test/host': '53' } }, 'outside'),
+    service('cart', 'cart', 80, { clusterIPs: ['10.32.0.10', 'fd00:32::10'] }),
+    service('each', 'cart', 80, { clusterIP: 'None' }),
+  );
 
 function query(name: string, type: number): Buffer {
   const labels = name.split('.').map((label) => `${String.fromCharCode(label.length)}${label}`);
@@ -51,7 +53,7 @@ test('DNS capture answers for services and forwards the rest as it is', { skip }
   const resolvConf = `${t.testdir({})}/resolv.conf`;
   writeFileSync(resolvConf, `search shop.svc\nnameserver ${RESOLVER}\n`);
   const mesh = await Mesh.start(t, 'meshdns', {
-    yaml,
+    yaml: yamlWith('false'),
     agentFlags: ['--drain', '500ms', '--resolv-conf', resolvConf],
   });
   const [web, cart, plain] = [mesh.pod('shop/web'), mesh.pod('shop/cart'), mesh.pod('plain/web')];
@@ -99,7 +101,23 @@ test('DNS capture answers for services and forwards the rest as it is', { skip }
   t.ok(Buffer.from(answer).includes(Buffer.from([10, 32, 0, 10])), 'our names by TCP too');
 
   const uncaptured = new PodUdp(t, plain.fd, 4);
-  uncaptured.send(query('cart.shop.svc.cluster.local', TYPE_A), at);
-  const passed = await server.receive();
-  t.equal(passed.from.address, plain.address4, 'a namespace without it asks for itself');
+  const ours = query('cart.shop.svc.cluster.local', TYPE_A);
+  uncaptured.send(ours, at);
+  t.match(await server.receive(), { from: { address: plain.address4 } }, 'without it: for itself');
+  await mesh.write(yamlWith('true'));
+  const answered = await eventually('capture is switched on in a running pod', async () => {
+    const fresh = new PodUdp(t, plain.fd, 4);
+    fresh.send(ours, at);
+    return fresh.receive(250);
+  });
+  t.strictSame(answered.from, at);
+  t.ok(answered.bytes.includes(Buffer.from([10, 32, 0, 10])));
+  await mesh.proven();
+  await mesh.write(yamlWith('false'));
+  await eventually('and off again', async () => {
+    const fresh = new PodUdp(t, plain.fd, 4);
+    fresh.send(ours, at);
+    for (;;) if ((await server.receive(250)).from.address === plain.address4) return;
+  });
+  await mesh.proven();
 });

@@ -157,3 +157,22 @@ test('readiness, termination and preferences hold at once', { skip }, async (t) 
   t.strictSame(await spread(VIP4, 6), [6, 0]);
   t.equal(mesh.wire.report().inClear, 0, 'no payload crossed a node boundary in clear');
 });
+
+test('an endpoint whose node has lost its agent is passed over', { skip }, async (t) => {
+  const { mesh, web, spread } = await setUp(t);
+  const standing = new PodClient(web.fd, '10.32.0.12', 80);
+  await standing.line();
+  const [, before] = await spread(VIP4, 12);
+  t.ok(before > 0);
+  await mesh.agent(2).end('SIGKILL');
+  t.strictSame(await spread(VIP4, 12), [12, 0], 'every connection has another endpoint');
+  t.ok(await standing.echo('what stands elsewhere goes on'));
+  await t.rejects(greet(web.fd, mesh.pod('shop/far').address4 ?? '', 8081), 'nothing in clear');
+  mesh.agent(2).start();
+  await mesh.proven();
+  await eventually('it is chosen again', async () => {
+    const [, far] = await spread(VIP6, 4);
+    if (far === 0) throw new Error('not yet');
+  });
+  t.equal(mesh.wire.report().inClear, 0, 'no payload crossed a node boundary in clear');
+});
