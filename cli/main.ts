@@ -1,5 +1,6 @@
 /** The command line of Plumbline: words in, the right command, answer and exit code out. */
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { productVersion } from '#common/version.ts';
 import { caStatus, rotate } from './commands/ca.ts';
 import { dump, KINDS } from './commands/dump.ts';
 import type { Kind } from './commands/dump.ts';
@@ -24,6 +25,7 @@ interface Shared {
 
 const program = new Command('plumb')
   .description('Runs, shows and explains a Plumbline mesh.')
+  .version(productVersion(), '-V, --version', 'that of plumb alone')
   .exitOverride()
   .showHelpAfterError('(plumb help COMMAND tells more)');
 
@@ -33,7 +35,11 @@ program
   .description('run the mesh of a directory on this machine; edits apply live, Ctrl-C removes it')
   .option('--name <name>', 'name of the mesh; by default that of the directory')
   .option('--check', 'check the directory and start nothing', false)
-  .option('--tour', 'run the demonstration of examples/shop and end', false)
+  .addOption(
+    new Option('--tour', 'run the demonstration of examples/shop and end')
+      .default(false)
+      .conflicts('check'),
+  )
   .addOption(
     new Option('--log-level <level>', 'what is said on stderr').choices(LEVELS).default('warn'),
   )

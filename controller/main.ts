@@ -36,9 +36,14 @@ const program = new Command('controller')
   .option('--log-format <format>', 'json or text', 'json');
 
 async function check(directory: string): Promise<number> {
-  const { problems, objects } = await loadDirectory(directory);
+  const { problems, warnings, objects } = await loadDirectory(directory);
   for (const problem of problems) process.stdout.write(`${formatProblem(problem)}\n`);
   if (problems.length > 0) return EXIT_PROBLEMS;
+  if (objects.length === 0) {
+    process.stdout.write(`${directory}: no objects; expected YAML files\n`);
+    return EXIT_PROBLEMS;
+  }
+  for (const warning of warnings) process.stdout.write(`warning: ${formatProblem(warning)}\n`);
   process.stdout.write(`${objects.length} objects, nothing wrong\n`);
   return 0;
 }

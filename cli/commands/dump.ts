@@ -50,7 +50,7 @@ const TABLES: Readonly<Record<Kind, readonly Column[]>> = {
     field('IDENTITY', 'identity'),
     field('STATE', 'state'),
     { title: 'UNTIL', of: (row) => when(at(row, 'notAfterMs')) },
-    { title: 'RENEWED', of: (row) => when(at(row, 'renewAtMs')) },
+    { title: 'RENEWS', of: (row) => when(at(row, 'renewAtMs')) },
     { title: 'ROOT', of: (row) => at(row, 'authority').slice(0, 16) },
     field('LAST ERROR', 'lastError'),
   ],

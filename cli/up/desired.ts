@@ -107,19 +107,19 @@ const pod = object<DesiredPod>({
   containers: list(container, 64),
 });
 
+const problem = object<Problem>({
+  file: anyText,
+  line: integer(0, 1 << 30),
+  object: anyText,
+  field: anyText,
+  message: anyText,
+});
+
 const state = object<DesiredState>({
   epoch: text(64),
   version: integer(0, Number.MAX_SAFE_INTEGER),
-  problems: list(
-    object<Problem>({
-      file: anyText,
-      line: integer(0, 1 << 30),
-      object: anyText,
-      field: anyText,
-      message: anyText,
-    }),
-    10_000,
-  ),
+  problems: list(problem, 10_000),
+  warnings: list(problem, 10_000),
   nodes: list(object<DesiredNode>({ name, labels }), 1024),
   pods: list(pod, MOST_PODS),
   hosts: list(

@@ -7,11 +7,12 @@
  */
 import { writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from '#common/log.ts';
 import { writeMeshFile } from '../mesh-file.ts';
 import { SWITCH_ADDRESSES } from './addresses.ts';
 import { ControllerLink } from './controller-link.ts';
-import type { DesiredPod, DesiredState, Problem } from '#common/control/desired.ts';
+import type { DesiredPod, DesiredState } from '#common/control/desired.ts';
 import { CaptureGate } from './gate.ts';
 import type { Installation } from './installation.ts';
 import { LocalController } from './local-controller.ts';
@@ -29,9 +30,11 @@ export interface LocalMeshDeps {
   readonly directory: string;
   readonly installation: Installation;
   readonly log: Logger;
-  /** Told when the problems of the directory are others than before. */
-  readonly onProblems: (problems: readonly Problem[]) => void;
+  /** Told when the problems of the directory, or the warnings about it, are others than before. */
+  readonly onFindings: (findings: Findings) => void;
 }
+
+export type Findings = Pick<DesiredState, 'problems' | 'warnings'>;
 
 interface NodeEntry {
   readonly node: LocalNode;
@@ -66,7 +69,7 @@ export class LocalMesh {
   #desired: DesiredState | undefined;
   #isDirty = false;
   #reconciling: Promise<void> | undefined;
-  #problems = '[]';
+  #findings: Findings = { problems: [], warnings: [] };
 
   constructor(deps: LocalMeshDeps) {
     this.#deps = deps;
@@ -166,9 +169,10 @@ export class LocalMesh {
 
   #want(state: DesiredState): void {
     this.#desired = state;
-    const problems = JSON.stringify(state.problems);
-    if (problems !== this.#problems) this.#deps.onProblems(state.problems);
-    this.#problems = problems;
+    const { problems, warnings } = state;
+    const findings = { problems, warnings };
+    if (!isDeepStrictEqual(findings, this.#findings)) this.#deps.onFindings(findings);
+    this.#findings = findings;
     this.#look();
   }
 

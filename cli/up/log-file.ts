@@ -4,9 +4,10 @@
  * A file that has grown full becomes `NAME.1` and a new one begins, so the last megabytes are there
  * and a program that prints without end fills no memory file system.
  */
-import { closeSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 
 const LONGEST_BYTES = 8 << 20;
+const LONGEST_LAST_LINE_BYTES = 4096;
 
 export class LogFile {
   readonly path: string;
@@ -30,6 +31,19 @@ export class LogFile {
 
   line(text: string): void {
     this.write(Buffer.from(`${text}\n`));
+  }
+
+  /** What was printed last, of what stands in this file; '' when there is nothing. */
+  lastLine(): string {
+    const bytes = Buffer.alloc(LONGEST_LAST_LINE_BYTES);
+    const from = Math.max(0, this.#length - bytes.length);
+    const fd = openSync(this.path, 'r');
+    try {
+      const text = bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, from));
+      return text.trimEnd().split('\n').at(-1) ?? '';
+    } finally {
+      closeSync(fd);
+    }
   }
 
   close(): void {

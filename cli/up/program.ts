@@ -170,7 +170,8 @@ export class Program {
     const { name, output } = this.#plan;
     return new MeshError(
       'COMMAND_FAILED',
-      `Cannot start the ${name}: ${found}; its log is ${output.path}`,
+      // The log goes with the mesh when this ends it.
+      `Cannot start the ${name}: ${found}; it said: ${output.lastLine()}`,
     );
   }
 }

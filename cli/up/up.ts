@@ -9,9 +9,9 @@ import type { Level, Logger } from '#common/log.ts';
 import { EXIT_BAD_ANSWER, EXIT_BAD_INPUT, EXIT_OK } from '../exit-codes.ts';
 import { checkDirectory, existingDirectory } from './check.ts';
 import { formatProblem } from '#common/control/desired.ts';
-import type { Problem } from '#common/control/desired.ts';
 import { thisInstallation } from './installation.ts';
 import { LocalMesh } from './local-mesh.ts';
+import type { Findings } from './local-mesh.ts';
 import { ensurePrivileges, isInUserNamespace } from './privileges.ts';
 import { Progress } from './progress.ts';
 import { claim, cleanUp, meshNameFor, runDirOf } from './run-dir.ts';
@@ -59,7 +59,7 @@ export async function up(options: UpOptions): Promise<number> {
     // The tour edits the YAML; a checkout must stay as it was.
     const directory = options.tour ? copyForTour(source, dir) : source;
     const log = textLog(options.logLevel);
-    const deps = { dir, directory, installation, log, onProblems: sayProblems(progress) };
+    const deps = { dir, directory, installation, log, onFindings: sayFindings(progress) };
     return await live(new LocalMesh(deps), { options, progress, ending });
   } finally {
     await cleanUp(dir);
@@ -110,9 +110,12 @@ function readyLine(mesh: LocalMesh): string {
   return `all ${mesh.pods.length} pods are ready; see: ${status}; logs in ${mesh.dir.logs}; Ctrl-C ends it`;
 }
 
-function sayProblems(progress: Progress): (problems: readonly Problem[]) => void {
-  return (problems) => {
+function sayFindings(progress: Progress): (findings: Findings) => void {
+  return ({ problems, warnings }) => {
     for (const problem of problems) progress.say(`problem: ${formatProblem(problem)}`);
+    if (problems.length === 0) {
+      for (const warning of warnings) progress.say(`warning: ${formatProblem(warning)}`);
+    }
     progress.say(
       problems.length === 0
         ? 'the directory is in order and in force'

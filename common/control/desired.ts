@@ -30,6 +30,8 @@ export interface DesiredState {
   readonly version: number;
   /** Of the directory as it stands on disk; what is desired is then the last good state. */
   readonly problems: readonly Problem[];
+  /** Of what is in force: taken, but not as its author may think. */
+  readonly warnings: readonly Problem[];
   readonly nodes: readonly DesiredNode[];
   readonly pods: readonly DesiredPod[];
   readonly hosts: readonly HostEntry[];

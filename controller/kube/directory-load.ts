@@ -12,6 +12,7 @@ import { decodeDocument, type Located } from './directory-decode.ts';
 import { parseYaml } from './directory-yaml.ts';
 import { checkReferences } from './references.ts';
 import type { Declared } from './schemas/kinds.ts';
+import { warningsOf } from './warnings.ts';
 
 const MAX_FILES = 2_000;
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
@@ -23,6 +24,8 @@ const MAX_PROBLEMS = 200;
 export interface LoadedDirectory {
   readonly objects: readonly Declared[];
   readonly problems: readonly Problem[];
+  /** What was taken, but not as its author may think. */
+  readonly warnings: readonly Problem[];
 }
 
 export interface SourceFile {
@@ -74,8 +77,12 @@ export async function readFiles(
   // Without the objects that could not be read, every reference to them would seem to dangle.
   if (problems.length === 0) problems.push(...checkReferences(located));
   return problems.length === 0
-    ? { objects: located.map(({ object }) => object), problems }
-    : { objects: [], problems: bounded(problems) };
+    ? {
+        objects: located.map(({ object }) => object),
+        problems,
+        warnings: bounded(warningsOf(located)),
+      }
+    : { objects: [], problems: bounded(problems), warnings: [] };
 }
 
 /** One error for a whole directory: its first mistake, and how many more there are. */
@@ -134,5 +141,5 @@ function wholeFile(file: string, message: string): Problem {
 function bounded(problems: readonly Problem[]): Problem[] {
   if (problems.length <= MAX_PROBLEMS) return [...problems];
   const rest = problems.length - MAX_PROBLEMS;
-  return [...problems.slice(0, MAX_PROBLEMS), wholeFile('.', `${rest} more problems`)];
+  return [...problems.slice(0, MAX_PROBLEMS), wholeFile('.', `${rest} more of them`)];
 }

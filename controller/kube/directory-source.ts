@@ -50,6 +50,7 @@ export class DirectorySource implements RunnableSource {
   #pods: PlannedPod[] = [];
   #desired: Desired = { nodes: [], pods: [], hosts: [] };
   #problems: readonly Problem[] = [];
+  #warnings: readonly Problem[] = [];
   #version = 0;
   #stamp = '';
   #watcher: FSWatcher | undefined;
@@ -109,6 +110,7 @@ export class DirectorySource implements RunnableSource {
       epoch: this.#epoch,
       version: this.#version,
       problems: this.#problems,
+      warnings: this.#warnings,
       ...this.#desired,
     };
   }
@@ -173,7 +175,7 @@ export class DirectorySource implements RunnableSource {
     }
     if (this.#version === 0) await this.#recall(loaded.objects);
     this.#declared = loaded.objects;
-    this.#setProblems([]);
+    this.#setProblems([], loaded.warnings);
     log.info('directory read', { files: files.length, objects: loaded.objects.length });
     this.#refresh();
   }
@@ -187,9 +189,10 @@ export class DirectorySource implements RunnableSource {
     }
   }
 
-  #setProblems(problems: readonly Problem[]): void {
-    if (equal(problems, this.#problems)) return;
+  #setProblems(problems: readonly Problem[], warnings = this.#warnings): void {
+    if (equal(problems, this.#problems) && equal(warnings, this.#warnings)) return;
     this.#problems = problems;
+    this.#warnings = warnings;
     if (this.#version > 0) this.#raise();
   }
 

@@ -210,6 +210,13 @@ export function formatPath(path: Path): string {
     .join('');
 }
 
+/** The way back from a path that needs no quotes: `spec.rules[0].to`. */
+export function parsePath(spelled: string): (string | number)[] {
+  return Array.from(spelled.matchAll(/\[(\d+)\]|[^.[\]]+/g), (m) =>
+    m[1] === undefined ? m[0] : Number(m[1]),
+  );
+}
+
 /** `unknown field "prot"; expected one of …; did you mean "port"?` */
 export function unknownName(what: string, name: string, known: readonly string[]): string {
   const near = nearest(name, known);

@@ -20,6 +20,7 @@ import {
   list,
   oneOf,
   optional,
+  parsePath,
   record,
   required,
   text,
@@ -133,7 +134,7 @@ export const authorizationPolicySchema = convert(
     const refused = findings.filter((finding) => finding.refused);
     for (const { field, message } of refused) {
       report(
-        [...path, ...pathOf(field)],
+        [...path, ...parsePath(field)],
         `${message}; expected a field of the connection beside it`,
       );
     }
@@ -203,11 +204,4 @@ function isPort(value: string): boolean {
 function hasOneStar(value: string): boolean {
   const inner = value.replace(/^\*/, '');
   return !(inner.length < value.length ? inner : value.replace(/\*$/, '')).includes('*');
-}
-
-/** Reads `spec.rules[0].to` back into a path. */
-function pathOf(field: string): (string | number)[] {
-  return Array.from(field.matchAll(/\[(\d+)\]|[^.[\]]+/g), (m) =>
-    m[1] === undefined ? m[0] : Number(m[1]),
-  );
 }

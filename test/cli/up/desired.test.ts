@@ -32,7 +32,15 @@ const pod = {
   terminationGracePeriodSeconds: 5,
   containers: [container],
 };
-const state = { epoch: 'e', version: 1, problems: [], nodes: [], pods: [pod], hosts: [] };
+const state = {
+  epoch: 'e',
+  version: 1,
+  problems: [],
+  warnings: [],
+  nodes: [],
+  pods: [pod],
+  hosts: [],
+};
 
 function refusal(pods: readonly unknown[]): string {
   try {

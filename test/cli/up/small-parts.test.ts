@@ -86,6 +86,18 @@ test('LogFile.write() keeps a program that prints without end within two files',
   t.match(readFileSync(path, 'utf8').slice(-5), 'last\n');
 });
 
+test('LogFile.lastLine() gives what was printed last, also of a file that is full', async (t) => {
+  const log = new LogFile(`${t.testdir({})}/x.log`);
+  t.equal(log.lastLine(), '');
+  log.line('first');
+  log.line('Cannot use the directory');
+  t.equal(log.lastLine(), 'Cannot use the directory');
+  for (let i = 0; i < 3; i += 1) log.write(Buffer.alloc(3 << 20, 'x\n'));
+  log.line('last');
+  t.equal(log.lastLine(), 'last');
+  log.close();
+});
+
 test('NodeTokens gives each node a token of its own, in a file for its owner alone', async (t) => {
   const path = `${t.testdir({})}/tokens`;
   const tokens = new NodeTokens(path);

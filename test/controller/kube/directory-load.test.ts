@@ -224,6 +224,32 @@ test('loadDirectory() looks in folders, and not where sources of others lie', as
   );
 });
 
+test('loadDirectory() warns of rules that need HTTP, with file and line', async (t) => {
+  const ruleWithHttp = (name: string, action: string, from: string): string =>
+    `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: ${name} }
+spec:
+  action: ${action}
+  rules:
+    - from: [{ source: { ${from} } }]
+      to:
+        - operation: { methods: [GET] }
+`;
+  const directory = t.testdir({
+    'a.yaml': ruleWithHttp('left-out', 'ALLOW', 'namespaces: [x]'),
+    'b.yaml': ruleWithHttp('wider', 'DENY', 'namespaces: [x]'),
+    'c.yaml': ruleWithHttp('plain', 'ALLOW', 'namespaces: [x]').replace(/\n {6}to:[^]*/, '\n'),
+  });
+  const loaded = await loadDirectory(directory);
+  t.strictSame(loaded.problems, []);
+  t.equal(loaded.objects.length, 3);
+  t.strictSame(loaded.warnings.map(formatProblem), [
+    'a.yaml:9: AuthorizationPolicy default/left-out: spec.rules[0].to[0].operation.methods: needs HTTP, which is not looked at here; the whole spec.rules[0] is left out, so it allows nothing',
+    'b.yaml:9: AuthorizationPolicy default/wider: spec.rules[0].to[0].operation.methods: needs HTTP, which is not looked at here; spec.rules[0] is judged without it, so it matches more',
+  ]);
+});
+
 test('loadDirectory() says when there is no such directory', async (t) => {
   await t.rejects(loadDirectory(join(t.testdir({}), 'none')), { code: 'CONFIG_INVALID' });
 });
