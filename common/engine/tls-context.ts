@@ -16,6 +16,8 @@ export interface Credentials {
 export interface TlsContext {
   readonly client: SslContext;
   readonly server: SslContext;
+  /** PEM; what peers are verified against. */
+  readonly roots: readonly string[];
   /** No new connection may use it from here on; those that exist go on. */
   dispose(): void;
 }
@@ -27,6 +29,7 @@ export function createTlsContext(credentials: Credentials): TlsContext {
   return {
     client,
     server,
+    roots: credentials.rootsPem,
     dispose: () => {
       client.dispose();
       server.dispose();

@@ -70,6 +70,9 @@ export interface SessionDeps {
 /** The peer must have sent SETTINGS within this time. */
 export const SETTINGS_TIMEOUT_MS = 10_000;
 
+/** A peer that has not answered by then is taken to have seen our first GOAWAY. */
+export const DRAIN_ANSWER_MS = 10_000;
+
 /** The PING that follows a first GOAWAY: its answer means that the peer has seen it. */
 const DRAIN_PING = 0x64_72_61_69;
 const LIFE_PING = 0x6c_69_66_65;
@@ -88,6 +91,8 @@ export class HboneSession {
   readonly #keepAlive: KeepAlive;
   readonly #startedAt: number;
   #phase: Phase = 'new';
+  /** Since when the answer to our first GOAWAY is awaited; `Infinity` when it is not. */
+  #drainingSince = Infinity;
   #peerGoesAway = false;
 
   constructor(deps: SessionDeps) {
@@ -233,6 +238,7 @@ export class HboneSession {
     }
     this.#send.goaway(LARGEST_STREAM_ID, CODE.noError);
     this.#send.ping(DRAIN_PING, 0);
+    this.#drainingSince = this.#now();
   }
 
   /** To be called about once a second: PING, and the end of a peer that is silent. */
@@ -242,6 +248,7 @@ export class HboneSession {
       this.#die(lost('no SETTINGS from the peer within 10 s'), CODE.settingsTimeout);
       return;
     }
+    if (nowMs - this.#drainingSince >= DRAIN_ANSWER_MS) this.#refuseNew();
     const beat = this.#keepAlive.beat(nowMs);
     if (beat === 'ping') this.ping();
     if (beat === 'dead') this.#die(lost('the peer does not answer PING'), CODE.noError);
@@ -308,8 +315,13 @@ export class HboneSession {
 
   #onPong(bytes: Buffer, at: number): void {
     this.#keepAlive.answered();
-    if (this.#phase !== 'draining' || this.#role !== 'server') return;
-    if (read32(bytes, at) !== DRAIN_PING) return;
+    if (this.#phase !== 'draining' || read32(bytes, at) !== DRAIN_PING) return;
+    if (this.#drainingSince !== Infinity) this.#refuseNew();
+  }
+
+  /** The second GOAWAY: from here on new streams are refused. */
+  #refuseNew(): void {
+    this.#drainingSince = Infinity;
     this.#table.refuseNew();
     this.#send.goaway(this.#table.lastPeerId, CODE.noError);
   }

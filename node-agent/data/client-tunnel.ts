@@ -7,6 +7,7 @@
  * and, exactly once, when it is gone.
  */
 import { formatEndpoint } from '#common/address.ts';
+import type { TlsContext } from '#common/engine/tls-context.ts';
 import { TlsConnection } from '#common/engine/tls-connection.ts';
 import type { TlsOwner } from '#common/engine/tls-owner.ts';
 import { peerIdentity } from '#common/engine/tls-peer.ts';
@@ -25,6 +26,7 @@ import * as limits from './limits.ts';
 import type { Pod } from './pod.ts';
 import type { Hop, Poolable } from './pool.ts';
 import { openOutgoing } from './sockets.ts';
+import { TunnelTrust } from './tunnel-trust.ts';
 
 export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
   readonly hop: Hop;
@@ -33,6 +35,8 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
   readonly #pod: Pod;
   #tls: TlsConnection | undefined;
   #session: HboneSession | undefined;
+  #context: TlsContext | undefined;
+  #trust: TunnelTrust | undefined;
   #isOpen = false;
   #isRetired = false;
   #isGone = false;
@@ -86,7 +90,9 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
   }
 
   onTick(now: number): void {
-    if (this.#isOpen) this.#session?.onTimer(now);
+    if (!this.#isOpen) return;
+    if (this.#trust?.holds(this.#pod.context(), Date.now()) === false) this.#pod.pool.retire(this);
+    this.#session?.onTimer(now);
   }
 
   /** The end of a tunnel that could not even begin. */
@@ -106,6 +112,7 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
       return false;
     }
     this.peer = identity;
+    this.#trust = new TunnelTrust(certificate, this.#context);
     const tls = this.#tls;
     if (tls === undefined) return false;
     this.#session = new HboneSession({
@@ -166,6 +173,7 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
     const { shared, plan } = this.#pod;
     const context = this.#pod.context();
     if (context === undefined) throw noCertificate(plan.identity);
+    this.#context = context;
     const fd = openOutgoing(plan.netns, this.hop.address);
     if (fd < 0) throw notConnected(this.#where(), fd);
     const result = connect(fd, this.hop.address, this.hop.port);

@@ -22,7 +22,7 @@ import { PlainRelay } from './plain-relay.ts';
 import type { RelayOwner } from './plain-relay.ts';
 import type { Pod } from './pod.ts';
 import type { Ending } from './record.ts';
-import { openLocal } from './sockets.ts';
+import { isOwnAddress, openLocal } from './sockets.ts';
 
 /** Takes a connection that came to port 15006 of a pod. */
 export function acceptPlain(pod: Pod, fd: number): void {
@@ -84,7 +84,7 @@ class Passthrough implements TcpOwner, LiveConnection, PlainAttemptOwner, RelayO
       );
       return;
     }
-    const refusal = refusalOf(this.#pod, this.flow, this.#arrival);
+    const refusal = this.#strayed() ?? refusalOf(this.#pod, this.flow, this.#arrival);
     if (refusal === undefined) this.#connect();
     else this.#end('refused', refusal);
   }
@@ -125,6 +125,17 @@ class Passthrough implements TcpOwner, LiveConnection, PlainAttemptOwner, RelayO
 
   onRelayEnd(ending: Ending, error?: MeshError): void {
     this.#end(ending, error);
+  }
+
+  /** The rules take whatever is sent to the pod's link: the pod is no way to anywhere else. */
+  #strayed(): MeshError | undefined {
+    const { address } = this.#destination;
+    const { addresses, netns } = this.#pod.plan;
+    if (addresses.includes(address) || isOwnAddress(netns, address)) return undefined;
+    return new MeshError(
+      'DESTINATION_MISMATCH',
+      `Cannot lead to "${address}": it is no address of this pod`,
+    );
   }
 
   #connect(): void {

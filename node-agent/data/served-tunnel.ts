@@ -5,6 +5,7 @@
  * trust domain. What it asks for then is decided stream by stream (inbound.ts); a peer that is
  * refused before that still leaves a record.
  */
+import type { TlsContext } from '#common/engine/tls-context.ts';
 import { TlsConnection } from '#common/engine/tls-connection.ts';
 import type { TlsOwner } from '#common/engine/tls-owner.ts';
 import { peerIdentity } from '#common/engine/tls-peer.ts';
@@ -25,6 +26,7 @@ import { InboundStream } from './inbound.ts';
 import * as limits from './limits.ts';
 import type { Pod, ServedTunnel } from './pod.ts';
 import type { Expectant } from './readiness.ts';
+import { TunnelTrust } from './tunnel-trust.ts';
 
 /** Takes a connection that came to port 15008 of a pod. */
 export function acceptTunnel(pod: Pod, fd: number): void {
@@ -45,6 +47,8 @@ class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
   #tls: TlsConnection | undefined;
   #session: HboneSession | undefined;
   #peer: Identity | undefined;
+  #context: TlsContext | undefined;
+  #trust: TunnelTrust | undefined;
   #failure: MeshError | undefined;
   #isShaking = false;
   #isRetired = false;
@@ -69,6 +73,7 @@ class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
     }
     this.#pod.handshakes += 1;
     this.#isShaking = true;
+    this.#context = context;
     this.#tls = new TlsConnection({
       loop: this.#pod.shared.loop,
       fd: this.#fd,
@@ -90,7 +95,6 @@ class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
   }
 
   retire(): void {
-    if (this.#isRetired) return;
     this.#isRetired = true;
     this.#session?.goAway();
     if (this.#session === undefined) this.#tls?.destroy();
@@ -98,6 +102,7 @@ class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
   }
 
   onTick(now: number): void {
+    if (this.#trust?.holds(this.#pod.context(), Date.now()) === false) this.retire();
     this.#session?.onTimer(now);
   }
 
@@ -114,6 +119,7 @@ class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
       return false;
     }
     this.#peer = identity;
+    this.#trust = new TunnelTrust(certificate, this.#context);
     this.#pod.shared.table.count('handshakesAccepted');
     const tls = this.#tls;
     if (tls === undefined) return false;

@@ -6,7 +6,7 @@
  * that leaves the node notices a vanished peer by keep-alive and TCP_USER_TIMEOUT; one inside the pod
  * ends with its process.
  */
-import { familyOf } from '#common/address.ts';
+import { familyOf, isLoopback } from '#common/address.ts';
 import { MeshError } from '#common/errors.ts';
 import * as sys from '#common/sys/constants.ts';
 import { errnoName } from '#common/sys/constants.ts';
@@ -122,6 +122,16 @@ export function openLocal(netns: number, address: string, source: string): numbe
   if (done >= 0) return fd;
   closeFd(fd);
   return done;
+}
+
+/** Whether a namespace has this address on one of its links, loopback not counted. */
+export function isOwnAddress(netns: number, address: string): boolean {
+  if (isLoopback(address)) return false;
+  const fd = inNetns(netns, () => socket(familyOf(address), sys.SOCK_DGRAM));
+  if (fd < 0) return false;
+  const result = bind(fd, address, 0);
+  closeFd(fd);
+  return result >= 0;
 }
 
 function watchPeer(fd: number): number {

@@ -69,8 +69,8 @@ export class World {
   #version = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(t: Test, workers = 1) {
-    this.net = createNet(t, 'dat');
+  constructor(t: Test, workers = 1, prefix = 'dat') {
+    this.net = createNet(t, prefix);
     this.records = [[], []];
     this.planes = [0, 1].map(
       (node) =>

@@ -1,7 +1,7 @@
 /** A session by itself: life, death, and what its streams hear. */
 import { test } from 'tap';
 import { MeshError } from '../../../common/errors.ts';
-import { SETTINGS_TIMEOUT_MS } from '../../../common/hbone/session.ts';
+import { DRAIN_ANSWER_MS, SETTINGS_TIMEOUT_MS } from '../../../common/hbone/session.ts';
 import { CONNECTION_WINDOW } from '../../../common/http2/limits.ts';
 import { Recorder } from '../../helpers/http2-streams.ts';
 import {
@@ -88,6 +88,25 @@ test('HboneSession.goAway() of a server refuses nobody before the peer has seen 
   t.match(server.outlet.frames(), [{ type: 3, stream: 5, payload: u32(7) }]);
   for (const { stream } of server.requests) stream.reset(8);
   t.strictSame(server.heard, ['ready', 'idle']);
+});
+
+test('HboneSession.goAway() refuses a peer that pretends not to have seen it', async (t) => {
+  const server = bench('server');
+  server.feed(connectFrame(1));
+  server.session.goAway();
+  server.outlet.frames();
+  for (let answered = 0; answered < 2; answered += 1) {
+    server.clock.now += DRAIN_ANSWER_MS / 2;
+    server.feed(frame(6, 1, 0, Buffer.from('answered')));
+    server.session.onTimer(server.clock.now);
+  }
+  const goAways = server.outlet.frames().filter(({ type }) => type === 7);
+  t.match(goAways, [{ payload: Buffer.from('0000000100000000', 'hex') }]);
+  server.feed(connectFrame(3));
+  t.equal(server.requests.length, 1, 'a new stream is refused');
+  t.match(server.outlet.frames(), [{ type: 3, stream: 3, payload: u32(7) }]);
+  server.session.onTimer(server.clock.now + DRAIN_ANSWER_MS);
+  t.notMatch(server.outlet.frames(), [{ type: 7 }], 'and it is said once');
 });
 
 test('HboneSession.onTimer() drops a peer that is silent for 20 s, and PINGs before', async (t) => {
