@@ -187,6 +187,7 @@ export class Agent {
 
   async #makeCapture() {
     const { config, log } = this.#options;
+    const netnsDirectory = new NetnsDirectory(config.netnsDir);
     const command = createCommand();
     const programs = await findPrograms(command);
     const hostRules = new HostRules({ command, programs, log });
@@ -200,7 +201,7 @@ export class Agent {
     });
     const journey = new PodJourney({
       trustDomain: config.trustDomain,
-      netnsDirectory: new NetnsDirectory(config.netnsDir),
+      netnsDirectory,
       dataPlane: this.#dataPlane,
       captures,
       hostRules,
@@ -212,6 +213,10 @@ export class Agent {
     this.#captures = captures;
     this.#journey = journey;
     this.#pods = pods;
+    netnsDirectory.start((found) => {
+      for (const podUid of journey.moved(found)) pods.moved(podUid);
+    });
+    this.#stopped.signal.addEventListener('abort', () => netnsDirectory.stop());
     return { hostRules, captures, pods };
   }
 

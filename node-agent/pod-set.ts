@@ -42,6 +42,8 @@ interface Entry {
   begun: LocalPod | undefined;
   /** As which it has joined. */
   joined: LocalPod | undefined;
+  /** Its namespace is another one now than the one in which it has joined. */
+  hasMoved: boolean;
   problem: string;
   /** Nobody has looked yet whether an agent before this one has left it captured. */
   isUnchecked: boolean;
@@ -75,6 +77,14 @@ export class PodSet {
       entry.wanted = false;
       this.#kick(podUid, entry);
     }
+  }
+
+  /** A pod's namespace has been replaced: it must join anew, in the new one. */
+  moved(podUid: string): void {
+    const entry = this.#entries.get(podUid);
+    if (entry?.begun === undefined) return;
+    entry.hasMoved = true;
+    this.#kick(podUid, entry);
   }
 
   /** Resolves when nothing is under way; what fails again and again never is. */
@@ -115,6 +125,7 @@ export class PodSet {
         gone: false,
         begun: undefined,
         joined: undefined,
+        hasMoved: false,
         problem: '',
         isUnchecked: true,
         running: undefined,
@@ -166,13 +177,16 @@ export class PodSet {
   }
 
   async #step(entry: Entry, signal: AbortSignal): Promise<void> {
-    const { pod, wanted, gone, joined } = entry;
+    const { pod, wanted, gone } = entry;
+    const joined = entry.hasMoved ? undefined : entry.joined;
+    entry.hasMoved = false;
     if (!wanted) {
       if (entry.begun !== undefined) await this.#steps.leave(entry.begun, gone);
       else if (!gone) await this.#clean(pod);
       forget(entry);
     } else {
       entry.begun = pod;
+      if (joined === undefined) entry.joined = undefined;
       await (joined === undefined ? this.#steps.join(pod, signal) : this.#steps.change(pod));
       entry.joined = pod;
     }
@@ -190,8 +204,8 @@ export class PodSet {
   }
 }
 
-function isRight({ wanted, gone, begun, joined, pod, isUnchecked }: Entry): boolean {
-  if (wanted) return joined === pod;
+function isRight({ wanted, gone, begun, joined, hasMoved, pod, isUnchecked }: Entry): boolean {
+  if (wanted) return joined === pod && !hasMoved;
   return begun === undefined && (gone || !isUnchecked);
 }
 

@@ -15,7 +15,7 @@ import type { CapturePod } from './capture/pod-capture.ts';
 import type { DataPlane } from './data/data-plane.ts';
 import type { DnsOptions, Listener } from './data/messages.ts';
 import type { PodSteps } from './pod-set.ts';
-import type { NetnsDirectory } from './pods/netns.ts';
+import type { NetnsDirectory, PodNetns } from './pods/netns.ts';
 
 export interface PodStepsDeps {
   readonly trustDomain: string;
@@ -35,7 +35,7 @@ const NETNS_WAIT_MS = 10_000;
 
 export class PodJourney implements PodSteps {
   readonly #deps: PodStepsDeps;
-  readonly #netns = new Map<string, number>();
+  readonly #netns = new Map<string, PodNetns>();
 
   constructor(deps: PodStepsDeps) {
     this.#deps = deps;
@@ -46,16 +46,24 @@ export class PodJourney implements PodSteps {
   }
 
   readonly join = async (pod: LocalPod, signal: AbortSignal): Promise<void> => {
+    await this.#leaveReplaced(pod.podUid);
     const netns = this.#netns.get(pod.podUid) ?? (await this.#find(pod.podUid, signal));
     this.#netns.set(pod.podUid, netns);
-    await this.#deps.captures.enrol(capturePod(pod, netns), () => this.#listen(pod, netns));
+    await this.#deps.captures.enrol(capturePod(pod, netns.fd), () => this.#listen(pod, netns.fd));
   };
+
+  /** The pods whose namespace is another one by now than the one in which they are captured. */
+  moved(found: ReadonlyMap<string, string>): string[] {
+    return Array.from(this.#netns.values())
+      .filter(({ podUid, identity }) => (found.get(podUid) ?? identity) !== identity)
+      .map(({ podUid }) => podUid);
+  }
 
   readonly change = async (pod: LocalPod): Promise<void> => {
     const netns = this.#netns.get(pod.podUid);
     if (netns === undefined) throw new TypeError(`pod "${pod.podUid}" has not joined`);
-    this.#listen(pod, netns);
-    await this.#deps.captures.update(capturePod(pod, netns));
+    this.#listen(pod, netns.fd);
+    await this.#deps.captures.update(capturePod(pod, netns.fd));
   };
 
   readonly leave = async (pod: LocalPod, gone: boolean): Promise<void> => {
@@ -70,9 +78,7 @@ export class PodJourney implements PodSteps {
       await hostRules.remove(podUid);
       await drain();
     }
-    const netns = this.#netns.get(podUid);
-    this.#netns.delete(podUid);
-    if (netns !== undefined) closeNetns(netns);
+    this.#close(podUid);
   };
 
   readonly clean = async (pod: LocalPod): Promise<void> => {
@@ -88,6 +94,24 @@ export class PodJourney implements PodSteps {
       closeNetns(found.fd);
     }
   };
+
+  /** A sandbox that was made anew: what is held of the old one serves nobody. */
+  async #leaveReplaced(podUid: string): Promise<void> {
+    const { captures, dataPlane, netnsDirectory } = this.#deps;
+    const held = this.#netns.get(podUid);
+    if (held === undefined || this.moved(netnsDirectory.list()).every((uid) => uid !== podUid)) {
+      return;
+    }
+    captures.forget(podUid);
+    await dataPlane.removePod(podUid, 0);
+    this.#close(podUid);
+  }
+
+  #close(podUid: string): void {
+    const netns = this.#netns.get(podUid);
+    this.#netns.delete(podUid);
+    if (netns !== undefined) closeNetns(netns.fd);
+  }
 
   #listen(pod: LocalPod, netns: number): void {
     const { inherited, dataPlane, dns } = this.#deps;
@@ -105,11 +129,11 @@ export class PodJourney implements PodSteps {
   }
 
   /** A pod is known before its namespace is made; it appears within moments or not at all. */
-  async #find(podUid: string, signal: AbortSignal): Promise<number> {
+  async #find(podUid: string, signal: AbortSignal): Promise<PodNetns> {
     const deadline = performance.now() + NETNS_WAIT_MS;
     while (performance.now() < deadline) {
       const found = this.#deps.netnsDirectory.open(podUid);
-      if (found !== undefined) return found.fd;
+      if (found !== undefined) return found;
       await new Promise((resolve) => setTimeout(resolve, NETNS_LOOK_MS));
       signal.throwIfAborted();
     }

@@ -54,6 +54,28 @@ test('PodSet joins, changes and releases pods as they are wanted', async (t) => 
   t.match(set.states(), [{ name: 'a', enrolled: false, joined: false }]);
 });
 
+test('PodSet.moved() has a pod join anew, also while it is joining', async (t) => {
+  const seen: string[] = [];
+  const { set } = setUp({
+    join: async ({ name }) => {
+      seen.push(`join ${name}`);
+      if (seen.length === 1) set.moved(name);
+    },
+  });
+  set.moved('a');
+  set.apply([pod('a')]);
+  await set.settled();
+  t.strictSame(seen, ['join a', 'join a']);
+  set.moved('a');
+  await set.settled();
+  t.equal(seen.length, 3);
+  set.apply([pod('a', { enrolled: false })]);
+  await set.settled();
+  set.moved('a');
+  await set.settled();
+  t.equal(seen.length, 3, 'one that is not captured has nothing to do anew');
+});
+
 test('PodSet does nothing for what is the same again', async (t) => {
   const { seen, set } = setUp();
   set.apply([pod('a')]);
