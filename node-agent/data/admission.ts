@@ -4,7 +4,6 @@
  * Judged with the world as it is at the moment: when a connection comes, and again, with the current
  * record of the pod and not the one it had then, whenever something has changed.
  */
-import { authorize } from '#common/decide/authorize.ts';
 import { MeshError } from '#common/errors.ts';
 import type { Identity } from '#common/identity.ts';
 import type { Flow } from './flow.ts';
@@ -23,7 +22,7 @@ export function refusalOf(pod: Pod, flow: Flow, arrival: Arrival): MeshError | u
   if (workload === undefined) {
     return new MeshError('UNKNOWN_SOURCE', 'Cannot let a connection in: this pod is not known');
   }
-  const verdict = authorize(pod.shared.view, workload, arrival);
+  const verdict = pod.decisions.verdict(workload, arrival);
   flow.audits = verdict.audits;
   flow.policy = verdict.allow ? '' : verdict.policy;
   flow.rule = verdict.allow ? '' : verdict.rule;

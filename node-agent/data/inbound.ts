@@ -7,7 +7,6 @@
  * again whenever the world changes.
  */
 import { familyOf, isLoopback } from '#common/address.ts';
-import { inboundTarget } from '#common/decide/inbound.ts';
 import { connectTcp } from '#common/engine/tcp.ts';
 import type { TcpOwner, TcpSocket } from '#common/engine/tcp.ts';
 import { MeshError } from '#common/errors.ts';
@@ -64,7 +63,7 @@ export class InboundStream implements LiveConnection, TcpOwner, StreamOwner, Rel
     this.flow = new Flow(pod.shared.flows, {
       direction: 'inbound',
       podUid: pod.plan.podUid,
-      source: { ...source, workload: pod.shared.view.workloadAt(source.address), identity },
+      source: { ...source, workload: pod.decisions.workloadAt(source.address), identity },
       destination: { ...local, workload: pod.workload(), identity: pod.plan.identity },
     });
     this.flow.security = 'mutual_tls';
@@ -92,7 +91,7 @@ export class InboundStream implements LiveConnection, TcpOwner, StreamOwner, Rel
       );
       return;
     }
-    const target = inboundTarget(view, workload, { authority, localAddress: this.#local.address });
+    const target = this.#pod.decisions.target(authority, this.#local.address);
     if (target.kind === 'refuse') {
       const { code, reason } = target;
       this.#refuse(target.status, new MeshError(code, `Cannot serve "${authority}": ${reason}`));

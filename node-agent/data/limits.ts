@@ -52,6 +52,9 @@ export const STREAM_READ_BYTES = 8 * 16_384 - 9;
 /** Bytes queued for a plain peer above which the other side is not read. */
 export const PLAIN_HIGH_WATER = 256 * 1024;
 
+/** Answers of one kind that are kept for a pod until the world changes. */
+export const MOST_DECISIONS = 1_024;
+
 /** Live connections judged anew in one pass after the world has changed. */
 export const RECHECKS_PER_PASS = 512;
 

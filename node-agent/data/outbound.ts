@@ -7,7 +7,6 @@
  * something is missing.
  */
 import type { Route } from '#common/decide/route.ts';
-import { route } from '#common/decide/route.ts';
 import { throughTunnel } from '#common/decide/target.ts';
 import type { Target } from '#common/decide/target.ts';
 import { TcpSocket } from '#common/engine/tcp.ts';
@@ -101,9 +100,8 @@ class Outbound
   }
 
   begin(): void {
-    const { view } = this.#pod.shared;
     const source = this.#pod.workload();
-    const found = route(view, source, this.#destination);
+    const found = this.#pod.decisions.route(this.#destination);
     if (found.kind === 'refuse' && found.code === 'UNKNOWN_SOURCE') {
       if (!this.#pod.readiness.wait(this))
         this.refuse('LIMIT_REACHED', 'too many connections wait');

@@ -66,7 +66,7 @@ class Passthrough implements TcpOwner, LiveConnection, PlainAttemptOwner, RelayO
     this.flow = new Flow(pod.shared.flows, {
       direction: 'inbound',
       podUid: pod.plan.podUid,
-      source: { ...source, workload: pod.shared.view.workloadAt(source.address), identity: '' },
+      source: { ...source, workload: pod.decisions.workloadAt(source.address), identity: '' },
       destination: { ...destination, workload: pod.workload(), identity: '' },
     });
     pod.shared.live.add(this);

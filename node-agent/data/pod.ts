@@ -11,6 +11,7 @@ import type { Workload } from '#common/mesh/workload.ts';
 import { ClientTunnel } from './client-tunnel.ts';
 import type { Listener as GivenListener, PodPlan, Service } from './messages.ts';
 import { TunnelPool } from './pool.ts';
+import { Decisions } from './decisions.ts';
 import { Readiness } from './readiness.ts';
 import type { Shared } from './shared.ts';
 
@@ -31,6 +32,7 @@ export class Pod {
   readonly shared: Shared;
   readonly pool: TunnelPool<ClientTunnel>;
   readonly readiness: Readiness;
+  readonly decisions: Decisions;
   readonly served = new Set<ServedTunnel>();
   /** Handshakes at 15008 that have not ended. */
   handshakes = 0;
@@ -42,6 +44,7 @@ export class Pod {
     this.shared = shared;
     this.plan = plan;
     this.#acceptors = acceptors;
+    this.decisions = new Decisions(shared.view, () => this.plan.uid);
     this.readiness = new Readiness(shared.loop);
     this.pool = new TunnelPool(
       (hop) => new ClientTunnel(this, hop),
@@ -55,7 +58,13 @@ export class Pod {
 
   /** Its record in the mesh, as it is now. */
   workload(): Workload | undefined {
-    return this.shared.view.workload(this.plan.uid);
+    return this.decisions.workload();
+  }
+
+  /** The world has changed, or what is known of the pod: whoever waits for it may look again. */
+  changed(): void {
+    this.decisions.forget();
+    this.readiness.changed();
   }
 
   context(): TlsContext | undefined {

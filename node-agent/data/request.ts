@@ -51,11 +51,12 @@ export function serviceOf(
   workload: Workload | undefined,
   hints: { readonly forwarded: string | undefined; readonly authority: string },
 ): Service | undefined {
+  if (workload === undefined || workload.memberships.length === 0) return undefined;
   const authority = parseAuthority(hints.authority);
   const named = authority?.kind === 'hostname' ? authority.hostname : undefined;
   const host =
     named ?? (hints.forwarded === undefined ? undefined : parseForwarded(hints.forwarded).host);
-  for (const { service: key } of workload?.memberships ?? []) {
+  for (const { service: key } of workload.memberships) {
     const service = view.service(key);
     if (service !== undefined && service.hostname === host) return service;
   }

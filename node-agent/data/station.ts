@@ -144,7 +144,8 @@ export class Station implements Task {
   #applyUpdate(packed: Uint8Array): void {
     const { version } = this.#shared.view.apply(packed);
     this.#table.set('version', version);
-    for (const pod of this.#pods.values()) pod.readiness.changed();
+    for (const pod of this.#pods.values()) pod.decisions.forget();
+    for (const pod of this.#pods.values()) pod.changed();
     this.#recheckSoon();
   }
 
@@ -179,6 +180,7 @@ export class Station implements Task {
         'dns-tcp': (to, fd) => this.#dns.accept(to, fd),
       });
     pod.plan = plan;
+    pod.decisions.forget();
     this.#pods.set(plan.podUid, pod);
     for (const listener of listeners) {
       if (listener.service === 'dns-udp') this.#dns.listen(pod, listener.fd);
