@@ -70,7 +70,10 @@ export class ControlSocket {
     ).unref();
     this.#tls.once('secureConnect', () => this.#upgrade());
     this.#tls.on('error', (cause) => this.#fail(this.#unreachable(cause.message, cause)));
-    this.#tls.once('close', () => this.#ended(this.#unreachable('the connection ended')));
+    this.#tls.once('close', () => {
+      // A WebSocket tells of its end itself, a moment later, and with the reason the controller gave.
+      if (this.#ws === undefined) this.#ended(this.#unreachable('the connection ended'));
+    });
   }
 
   /** Sends a message; one that cannot be sent any more is dropped, since `onClosed` has told. */
@@ -121,7 +124,7 @@ export class ControlSocket {
     ws.on('error', (cause) => this.#fail(this.#unreachable(cause.message, cause)));
     ws.on('close', (code, reason) => {
       const why = reason.length > 0 ? `${code} ${reason.toString('utf8')}` : String(code);
-      this.#ended(this.#unreachable(`it closed: ${why}`));
+      this.#ended(this.#unreachable(`it closed: ${why}`, undefined, codeOfClose(code)));
     });
     this.#ping = setInterval(
       () => this.#watch(),
@@ -162,6 +165,11 @@ export class ControlSocket {
     this.#closed = true;
     this.#owner.onClosed(this.#failure ?? reason);
   }
+}
+
+function codeOfClose(code: number): ErrorCode {
+  if (code === CLOSE_CODES.versionUnsupported) return 'VERSION_UNSUPPORTED';
+  return code === CLOSE_CODES.notAllowed ? 'NOT_AUTHENTICATED' : 'CONTROLLER_UNREACHABLE';
 }
 
 /** A close frame has room for 123 bytes. */

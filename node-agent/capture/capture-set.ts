@@ -304,7 +304,10 @@ export class CaptureSet {
     if (recordProof(entry, results)) {
       const { proven, reason } = entry;
       if (proven === true) this.#deps.log.info('pod proven captured', nameOf(entry.pod));
-      else this.#deps.log.error('pod not captured', { ...nameOf(entry.pod), reason });
+      else {
+        const fields = { ...nameOf(entry.pod), code: 'PROOF_FAILED', reason };
+        this.#deps.log.error('pod not captured', fields);
+      }
     }
     this.#deps.onState?.(stateOf(entry));
   }

@@ -4,7 +4,7 @@ import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { createServer as createTls } from 'node:tls';
 import { test } from 'tap';
 import { ControlSocket } from '#common/control/socket.ts';
-import type { MeshError } from '#common/errors.ts';
+import { MeshError } from '#common/errors.ts';
 import { identityOf } from '#common/identity.ts';
 import { makeRequest } from '#common/tls/csr.ts';
 import { CertificateAuthority } from '../../../controller/ca/certificate-authority.ts';
@@ -72,6 +72,28 @@ test('both ends notice a peer from which nothing comes any more', async (t) => {
   t.match((await lost.promise).message, /nothing came for/);
   await eventually(() => rig.push.agents.length === 0, 'the server noticed');
   t.ok(performance.now() - at < 1500);
+});
+
+test('ControlSocket says whether the controller refused the version, the node, or all', async (t) => {
+  const rig = await startRig(t, { nodes: ['a'] });
+  const ended = async (node: string, protocols: number[], token = 'a'): Promise<string> => {
+    const lost = Promise.withResolvers<MeshError>();
+    const url = `wss://127.0.0.1:${rig.port}`;
+    const hello = { node, protocols, instance: 'one', version: '1', resume: null };
+    const socket = new ControlSocket(
+      { url, token: tokenOf(token), roots: rig.ca.trust.roots },
+      {
+        onOpen: () => socket.send({ type: 'hello', ...hello }),
+        onText: () => socket.stop(new MeshError('STOPPING', 'Cannot go on: it was welcomed')),
+        onClosed: (why) => lost.resolve(why),
+      },
+    );
+    return (await lost.promise).code;
+  };
+  t.equal(await ended('a', [1]), 'STOPPING', 'welcomed');
+  t.equal(await ended('a', [2, 3]), 'VERSION_UNSUPPORTED');
+  t.equal(await ended('b', [1]), 'NOT_AUTHENTICATED');
+  t.equal(await ended('a', [1], 'b'), 'NOT_AUTHENTICATED');
 });
 
 /** What a client says of a server that shows this certificate. */
