@@ -2,7 +2,8 @@
  * Small HTTP servers for people and tools: admin, metrics, readiness, queries.
  *
  * Every path is in a table, `/` lists the table, everything else is 404. Request bodies, waiting
- * times and headers are bounded. A server on loopback answers only requests that name it as local
+ * times and headers are bounded, and so are connections, in all and from one address: whoever can
+ * reach the node can reach some of these servers, and must not use up its descriptors. A server on loopback answers only requests that name it as local
  * (`Host`), so that a web page cannot reach it through DNS rebinding; one on a Unix socket is guarded
  * by the mode of its file.
  */
@@ -47,7 +48,13 @@ export interface AdminServerOptions {
 }
 
 const LONGEST_BODY_BYTES = 64 * 1024;
-const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+/** How long a client beyond this machine may take none of its answer. */
+const STALLED_MS = 30_000;
+/** Of one server. */
+export const MOST_CONNECTIONS = 256;
+/** Of them, from one address beyond this machine. */
+export const MOST_FROM_ONE = 16;
 const LOCAL_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/;
 
 /** Spells a value as a JSON reply. */
@@ -75,9 +82,11 @@ export class AdminServer implements Part {
     for (const at of this.#options.listen) {
       const localOnly = 'localOnly' in at && at.localOnly;
       if ('path' in at) rmSync(`${at.path}.${process.pid}`, { force: true });
-      const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, (request, response) => {
+      const server = createServer(TIMEOUTS, (request, response) => {
         void this.#serve(request, response, localOnly);
       });
+      server.maxConnections = MOST_CONNECTIONS;
+      if ('host' in at && !localOnly) limitEach(server);
       if ('path' in at) server.listen(`${at.path}.${process.pid}`);
       else server.listen({ port: at.port, host: at.host, reusePort: true });
       await once(server, 'listening');
@@ -146,6 +155,32 @@ export class AdminServer implements Part {
     );
     return `${this.name}\n${lines.join('\n')}\n`;
   }
+}
+
+const TIMEOUTS = {
+  headersTimeout: REQUEST_TIMEOUT_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 2,
+};
+
+/** Lets no address have more than its share of the connections, nor keep one without using it. */
+function limitEach(server: Server): void {
+  const open = new Map<string, number>();
+  server.setTimeout(STALLED_MS);
+  server.on('connection', (socket) => {
+    const from = socket.remoteAddress ?? '';
+    const count = (open.get(from) ?? 0) + 1;
+    if (count > MOST_FROM_ONE) {
+      socket.destroy();
+      return;
+    }
+    open.set(from, count);
+    socket.once('close', () => {
+      const left = (open.get(from) ?? 1) - 1;
+      if (left === 0) open.delete(from);
+      else open.set(from, left);
+    });
+  });
 }
 
 /** Points the link at this process's own socket, in one step. */

@@ -1,9 +1,9 @@
 import { request as httpRequest } from 'node:http';
 import { once } from 'node:events';
 import { mkdtempSync, readlinkSync, rmSync, statSync, symlinkSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { test, type Test } from 'tap';
-import { AdminServer, json, text } from '../../common/admin.ts';
+import { AdminServer, json, MOST_FROM_ONE, text } from '../../common/admin.ts';
 import { createLogger } from '../../common/log.ts';
 
 const { log } = createLogger({ format: 'json', level: 'error', sink: { write: () => true } });
@@ -105,3 +105,41 @@ test('AdminServer leaves its path to a successor that has taken it', async (t) =
   t.equal(readlinkSync(path), 'a.sock.of-the-successor');
   await t.rejects(ask({ path: '/hello' }));
 });
+
+test('AdminServer gives no address more than its share of connections', async (t) => {
+  const port = await freePort();
+  const server = new AdminServer({
+    name: 'metrics',
+    log,
+    listen: [{ host: '127.0.0.1', port, localOnly: false }],
+    routes: [{ method: 'GET', path: '/', about: 'says ok', answer: () => text('ok') }],
+  });
+  await server.start();
+  const idle = Array.from({ length: MOST_FROM_ONE }, () => connect(port, '127.0.0.1'));
+  t.after(async () => {
+    for (const socket of idle) socket.destroy();
+    await server.stop();
+  });
+  await Promise.all(idle.map(async (socket) => once(socket, 'connect')));
+  const over = connect(port, '127.0.0.1');
+  over.on('error', () => {});
+  await once(over, 'close');
+  const neighbour = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
+  neighbour.end('GET / HTTP/1.0\r\n\r\n');
+  const [answer] = await once(neighbour, 'data');
+  t.match(String(answer), /^HTTP\/1.1 200/, 'another address has its own');
+  idle.pop()?.destroy();
+  t.equal(await answered(port), true, 'and what is free again may be used again');
+});
+
+/** Whether a request gets an answer; a connection that just ended may count for a moment still. */
+async function answered(port: number): Promise<boolean> {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    const client = connect(port, '127.0.0.1');
+    client.on('error', () => {});
+    client.end('GET / HTTP/1.0\r\n\r\n');
+    const data = await Promise.race([once(client, 'data'), once(client, 'close').then(() => [])]);
+    if (data.length > 0) return true;
+  }
+  return false;
+}
