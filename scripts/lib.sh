@@ -25,7 +25,9 @@ use_pinned_node() {
   bin="$ROOT/node_modules/node-linux-$(arch)/bin"
   [ -x "$bin/node" ] || return 1
   PATH="$bin:$ROOT/node_modules/.bin:$PATH"
-  export PATH
+  # As trusted as the packages beside it: no other user may write there. See fill-compile-cache.ts.
+  NODE_COMPILE_CACHE="$ROOT/node_modules/.compile-cache"
+  export PATH NODE_COMPILE_CACHE
   node --version >/dev/null || fail "the pinned Node does not start; on Debian it needs: apt-get install libatomic1"
   node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 26 || (a === 26 && b >= 10) ? 0 : 1)' ||
     fail "Node $(node --version) is older than $NODE_FLOOR; run scripts/install.sh"
@@ -61,5 +63,7 @@ need_modules() {
     fail "npm ci failed in $ROOT"
   use_pinned_node ||
     fail "npm did not install node-linux-$(arch), an optional dependency; is the registry reachable? Try: npm ci --include=optional"
+  (cd "$ROOT" && node --disable-warning=ExperimentalWarning scripts/fill-compile-cache.ts) ||
+    say 'the compile cache could not be filled; programs start more slowly'
   cp "$ROOT/package-lock.json" "$stamp"
 }
