@@ -60,29 +60,66 @@ export function parseAuthority(text: string): Authority | undefined {
   return { host: plain.toLowerCase(), isAddress: false, port };
 }
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** The last authority that was found good: most requests of a tunnel have the same. */
+let lastGood = '';
+
 /** Reads a well-formed request message. */
 export function readRequest(message: Message): ConnectRequest | InvalidRequest {
   const method = message.pseudo.get('method');
   if (method !== 'CONNECT') return { invalid: 'the method is not CONNECT' };
   const authority = message.pseudo.get('authority') ?? '';
-  if (parseAuthority(authority) === undefined) return { invalid: 'the authority is no host:port' };
-  const sources = message.fields.filter(({ name }) => name === 'plumbline-source');
-  if (sources.length > 1) return { invalid: 'plumbline-source stands more than once' };
-  return {
-    authority,
-    ...hint('baggage', joined(message, 'baggage')),
-    ...hint('forwarded', joined(message, 'forwarded')),
-    ...hint('traceparent', first(message, 'traceparent')),
-    ...hint('network', first(message, 'x-forwarded-network')),
-    ...(sources[0] === undefined ? {} : { source: sources[0].value }),
-  };
+  if (authority !== lastGood) {
+    if (parseAuthority(authority) === undefined)
+      return { invalid: 'the authority is no host:port' };
+    lastGood = authority;
+  }
+  const request: Writable<ConnectRequest> = { authority };
+  let baggage: string | undefined;
+  let forwarded: string | undefined;
+  let traceparent: string | undefined;
+  let network: string | undefined;
+  for (const { name, value } of message.fields) {
+    switch (name) {
+      case 'baggage':
+        baggage = appended(baggage, value);
+        break;
+      case 'forwarded':
+        forwarded = appended(forwarded, value);
+        break;
+      case 'traceparent':
+        traceparent ??= value;
+        break;
+      case 'x-forwarded-network':
+        network ??= value;
+        break;
+      case 'plumbline-source':
+        if (request.source !== undefined) {
+          return { invalid: 'plumbline-source stands more than once' };
+        }
+        request.source = value;
+        break;
+    }
+  }
+  if (isHint(baggage)) request.baggage = baggage;
+  if (isHint(forwarded)) request.forwarded = forwarded;
+  if (isHint(traceparent)) request.traceparent = traceparent;
+  if (isHint(network)) request.network = network;
+  return request;
 }
 
 export function readResponse(message: Message): ConnectResponse {
-  return {
-    ...hint('baggage', joined(message, 'baggage')),
-    ...hint('reason', first(message, 'plumbline-reason')),
-  };
+  const response: Writable<ConnectResponse> = {};
+  let baggage: string | undefined;
+  let reason: string | undefined;
+  for (const { name, value } of message.fields) {
+    if (name === 'baggage') baggage = appended(baggage, value);
+    else if (name === 'plumbline-reason') reason ??= value;
+  }
+  if (isHint(baggage)) response.baggage = baggage;
+  if (isHint(reason)) response.reason = reason;
+  return response;
 }
 
 /** An upper bound for the block that `encodeRequest` writes. */
@@ -121,19 +158,11 @@ function field(encoder: HpackEncoder, name: string, value: string | undefined): 
   if (value !== undefined && isSendable(value)) encoder.field(name, value);
 }
 
-function hint<K extends string>(key: K, value: string | undefined): { [key in K]?: string } {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a computed key widens to string
-  return value === undefined ? {} : ({ [key]: value } as { [key in K]?: string });
-}
-
-function first(message: Message, name: string): string | undefined {
-  const value = message.fields.find((header) => header.name === name)?.value;
-  return value === undefined || value.length > LONGEST_HINT ? undefined : value;
+function isHint(value: string | undefined): value is string {
+  return value !== undefined && value.length <= LONGEST_HINT;
 }
 
 /** Several lines of a list header are one list (RFC 9110 section 5.3). */
-function joined(message: Message, name: string): string | undefined {
-  const values = message.fields.filter((header) => header.name === name);
-  const value = values.map((header) => header.value).join(',');
-  return values.length === 0 || value.length > LONGEST_HINT ? undefined : value;
+function appended(list: string | undefined, value: string): string {
+  return list === undefined ? value : `${list},${value}`;
 }

@@ -92,10 +92,12 @@ export interface Traceparent {
   readonly span: string;
 }
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** Spells a new traceparent out of 24 random bytes; never sampled, so the flags are 00. */
 export function formatTraceparent(random: Uint8Array): string {
   let hex = '';
-  for (let i = 0; i < 24; i += 1) hex += (random[i] ?? 0).toString(16).padStart(2, '0');
+  for (let i = 0; i < 24; i += 1) hex += HEX[random[i] ?? 0] ?? '';
   return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
 }
 

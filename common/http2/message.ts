@@ -23,6 +23,15 @@ const FORBIDDEN = new Set([
   'transfer-encoding',
   'upgrade',
 ]);
+/** Names that need no look: those of HBONE. */
+const OURS = new Set([
+  'baggage',
+  'forwarded',
+  'traceparent',
+  'x-forwarded-network',
+  'plumbline-source',
+  'plumbline-reason',
+]);
 /** Lower-case tokens (RFC 9110 section 5.6.2). */
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 // oxlint-disable-next-line no-control-regex -- these are the characters that section 8.2.1 forbids
@@ -45,6 +54,10 @@ export function readMessage(
       if (!known.has(bare)) return 'unknown pseudo header';
       if (pseudo.has(bare)) return 'pseudo header twice';
       pseudo.set(bare, value);
+      continue;
+    }
+    if (OURS.has(name)) {
+      fields.push(header);
       continue;
     }
     if (!NAME.test(name)) return 'bad character in a header name';

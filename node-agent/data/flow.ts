@@ -176,7 +176,50 @@ interface Described {
 /** Workloads are replaced, never changed, so what was said of one stays true. */
 const described = new WeakMap<Workload, Described>();
 
+/** What a row was found for last. */
+interface Found {
+  readonly table: FlowTable;
+  readonly security: Security;
+  readonly service: Service | undefined;
+  readonly from: Workload | undefined;
+  readonly fromIdentity: string;
+  readonly to: Workload | undefined;
+  readonly toIdentity: string;
+  readonly row: number;
+}
+
+/** By direction: connections between the same two come one after the other. */
+const lastFound = new Map<Direction, Found>();
+
 function rowOf(table: FlowTable, flow: Flow): number {
+  const { direction, security, service, source, destination } = flow;
+  const last = lastFound.get(direction);
+  if (
+    last?.table === table &&
+    last.security === security &&
+    last.service === service &&
+    last.from === source.workload &&
+    last.to === destination.workload &&
+    last.fromIdentity === source.identity &&
+    last.toIdentity === destination.identity
+  ) {
+    return last.row;
+  }
+  const row = searchRow(table, flow);
+  lastFound.set(direction, {
+    table,
+    security,
+    service,
+    from: source.workload,
+    fromIdentity: source.identity,
+    to: destination.workload,
+    toIdentity: destination.identity,
+    row,
+  });
+  return row;
+}
+
+function searchRow(table: FlowTable, flow: Flow): number {
   const from = describe(flow.source.workload);
   const to = describe(flow.destination.workload);
   const key = `${flow.direction} ${flow.security} ${flow.service?.key ?? ''} ${from.key} ${flow.source.identity} ${to.key} ${flow.destination.identity}`;

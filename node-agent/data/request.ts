@@ -23,15 +23,14 @@ import type { Flow } from './flow.ts';
 /** Makes the request for a flow whose destination is settled, and notes its trace in the flow. */
 export function connectRequest(flow: Flow): ConnectRequest {
   const traceparent = newTraceparent();
-  flow.traceId = traceIdOf(traceparent);
+  flow.traceId = traceparent.slice(3, 35);
   const client = formatEndpoint(flow.source.address, flow.source.port);
   const baggage = baggageOf(flow.source.workload);
-  return {
-    authority: flow.hboneAddress,
-    ...(baggage === undefined ? {} : { baggage }),
-    forwarded: formatForwarded(client, flow.service?.hostname),
-    traceparent,
-  };
+  const forwarded = formatForwarded(client, flow.service?.hostname);
+  const authority = flow.hboneAddress;
+  return baggage === undefined
+    ? { authority, forwarded, traceparent }
+    : { authority, baggage, forwarded, traceparent };
 }
 
 export function responseTo(workload: Workload | undefined): ConnectResponse {
@@ -42,7 +41,7 @@ export function responseTo(workload: Workload | undefined): ConnectResponse {
 /** The trace id of a header, or one of our own where there is none that can be read. */
 export function traceIdOf(traceparent: string | undefined): string {
   const given = traceparent === undefined ? undefined : parseTraceparent(traceparent);
-  return (given ?? parseTraceparent(newTraceparent()))?.trace ?? '';
+  return given?.trace ?? newTraceparent().slice(3, 35);
 }
 
 /** The service that the caller addressed, if it is one that this workload backs. */
