@@ -90,27 +90,34 @@ export function isMapped(bytes: Uint8Array, at = 0): boolean {
   return true;
 }
 
-/** Read digit by digit: this runs for every connection. */
 function parse4(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(16);
   bytes.set(MAPPED);
-  let at = 12;
+  return writeAddress4(text, bytes, 12) ? bytes : undefined;
+}
+
+/**
+ * Writes the 4 bytes of an IPv4 address at `start`; false when the text is none. Read digit by digit,
+ * without anything made: this runs for every connection.
+ */
+export function writeAddress4(text: string, bytes: Uint8Array, start: number): boolean {
+  let at = start;
   let value = -1;
   for (let i = 0; i < text.length; i += 1) {
     const code = text.charCodeAt(i);
     if (code === DOT) {
-      if (value < 0 || at === 15) return undefined;
+      if (value < 0 || at === start + 3) return false;
       bytes[at] = value;
       at += 1;
       value = -1;
     } else if (code >= ZERO && code <= NINE && value !== 0) {
       value = (value < 0 ? 0 : value * 10) + code - ZERO;
-      if (value > 255) return undefined;
-    } else return undefined;
+      if (value > 255) return false;
+    } else return false;
   }
-  if (at !== 15 || value < 0) return undefined;
-  bytes[15] = value;
-  return bytes;
+  if (at !== start + 3 || value < 0) return false;
+  bytes[at] = value;
+  return true;
 }
 
 const DOT = 46;

@@ -4,7 +4,7 @@
  * Text is canonical (common/address.ts): a v4-mapped IPv6 address reads as IPv4, and an IPv4
  * address is written v4-mapped when the socket is an IPv6 one.
  */
-import { formatAddress, formatAddress4, parseAddress } from '../address.ts';
+import { formatAddress, formatAddress4, parseAddress, writeAddress4 } from '../address.ts';
 import { MeshError } from '../errors.ts';
 import { AF_INET, AF_INET6, AF_UNIX } from './constants.ts';
 
@@ -16,10 +16,15 @@ export interface Endpoint {
 /** Enough for every family that we use. */
 export const SOCKADDR_BYTES = 128;
 const UNIX_PATH_MAX = 107;
-const MAPPED_AT = 12;
 
 /** Writes an address for a socket of this family and returns its length. */
 export function writeEndpoint(to: Buffer, family: number, address: string, port: number): number {
+  to.writeUInt16LE(family, 0);
+  to.writeUInt16BE(port, 2);
+  if (family === AF_INET && writeAddress4(address, to, 4)) {
+    for (let i = 8; i < 16; i += 1) to[i] = 0;
+    return 16;
+  }
   const ip = parseAddress(address);
   if (ip === undefined) {
     throw new MeshError(
@@ -27,21 +32,15 @@ export function writeEndpoint(to: Buffer, family: number, address: string, port:
       `Cannot use the address "${address}": not an IP address`,
     );
   }
-  to.fill(0, 0, 28);
-  to.writeUInt16LE(family, 0);
-  to.writeUInt16BE(port, 2);
-  if (family === AF_INET6) {
-    to.set(ip, 8);
-    return 28;
-  }
-  if (family !== AF_INET || address.includes(':')) {
+  if (family !== AF_INET6) {
     throw new MeshError(
       'ADDRESS_INVALID',
       `Cannot use the address "${address}": the socket is not of its family`,
     );
   }
-  to.set(ip.subarray(MAPPED_AT), 4);
-  return 16;
+  to.fill(0, 4, 28);
+  to.set(ip, 8);
+  return 28;
 }
 
 /** Reads an IPv4 or IPv6 socket address; undefined when it is of another family. */
