@@ -34,6 +34,7 @@ export interface ConnectResponse {
 }
 
 const LONGEST_HINT = 4096;
+const REASON = /^[A-Z][A-Z_]{0,63}$/;
 /** A host name has at most 253 characters; brackets, colon and port come on top. */
 const LONGEST_AUTHORITY = 262;
 const HOST =
@@ -118,7 +119,8 @@ export function readResponse(message: Message): ConnectResponse {
     else if (name === 'plumbline-reason') reason ??= value;
   }
   if (isHint(baggage)) response.baggage = baggage;
-  if (isHint(reason)) response.reason = reason;
+  // It goes into our log, so it is a code or nothing: no text of the peer's choice.
+  if (reason !== undefined && REASON.test(reason)) response.reason = reason;
   return response;
 }
 

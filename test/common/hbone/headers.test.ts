@@ -69,7 +69,7 @@ test('requestBytes() is enough for values of any length', async (t) => {
 });
 
 test('encodeResponse() and readResponse() agree', async (t) => {
-  const response = { baggage: 'service.name=cart', reason: 'policy-denied' };
+  const response = { baggage: 'service.name=cart', reason: 'POLICY_DENIED' };
   const bytes = Buffer.alloc(responseBytes(response));
   const encoder = new HpackEncoder();
   encoder.begin(bytes, 0);
@@ -77,6 +77,18 @@ test('encodeResponse() and readResponse() agree', async (t) => {
   const read = message('response', bytes, encoder.end());
   t.equal(read.pseudo.get('status'), '401');
   t.strictSame(readResponse(read), response);
+});
+
+test('readResponse() takes for a reason a code and no other text', async (t) => {
+  const reasonOf = (value: string) =>
+    readResponse({
+      pseudo: new Map([['status', '503']]),
+      fields: [{ name: 'plumbline-reason', value }],
+    }).reason;
+  t.equal(reasonOf('CONNECT_FAILED'), 'CONNECT_FAILED');
+  for (const bad of ['', 'no', 'A'.repeat(65), 'A B', 'A\u009b31m', 'OK\u2028{"level":"info"}']) {
+    t.equal(reasonOf(bad), undefined, JSON.stringify(bad));
+  }
 });
 
 test('readRequest() takes any request whose authority is good, whatever else it says', async (t) => {
