@@ -133,6 +133,12 @@ function count(value: string): number {
   return Number(value);
 }
 
+// Whoever reads has read enough (`plumb log | head`): the end, but no failure. A mesh goes on.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  if (program.args[0] !== 'up') process.exit();
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -99,18 +99,19 @@ async function walk(root: string, path: string, depth: number, files: SourceFile
   const entries = await readdir(join(root, path), { withFileTypes: true }).catch(
     (error: unknown) => {
       // A folder that went away while we looked is not a mistake; a missing root is.
-      if (path !== '') return [];
-      throw new MeshError('CONFIG_INVALID', `Cannot read the directory "${root}": not readable`, {
-        cause: error,
-      });
+      if (path !== '' && isGone(error)) return [];
+      const message = `Cannot read the directory "${join(root, path)}": not readable`;
+      throw new MeshError('CONFIG_INVALID', message, { cause: error });
     },
   );
   for (const entry of entries) {
     if (entry.name.startsWith('.') || entry.name === 'node_modules') continue;
     const at = path === '' ? entry.name : `${path}/${entry.name}`;
-    if (entry.isDirectory() && depth < MAX_DEPTH) await walk(root, at, depth + 1, files);
+    if (entry.isDirectory()) await walkInto(root, at, depth, files);
     if (entry.isDirectory() || !/\.ya?ml$/.test(entry.name)) continue;
-    const found = await stat(join(root, at)).catch(() => undefined);
+    const found = await stat(join(root, at)).catch((error: unknown) =>
+      isGone(error) && !entry.isSymbolicLink() ? undefined : UNREADABLE,
+    );
     if (found?.isFile() !== true) continue;
     if (files.length >= MAX_FILES) {
       throw new MeshError(
@@ -124,6 +125,26 @@ async function walk(root: string, path: string, depth: number, files: SourceFile
       bytes: found.size,
     });
   }
+}
+
+async function walkInto(
+  root: string,
+  path: string,
+  depth: number,
+  files: SourceFile[],
+): Promise<void> {
+  if (depth < MAX_DEPTH) return walk(root, path, depth + 1, files);
+  throw new MeshError(
+    'CONFIG_INVALID',
+    `Cannot read the directory "${root}": "${path}" is more than ${MAX_DEPTH} folders deep`,
+  );
+}
+
+/** What a link that leads nowhere counts as: a file whose reading will say why it fails. */
+const UNREADABLE = { isFile: () => true, ino: 0, size: 0, mtimeMs: 0, ctimeMs: 0 };
+
+function isGone(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
 async function readText(path: string): Promise<string | { reason: string }> {

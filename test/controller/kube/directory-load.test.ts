@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type Test } from 'tap';
 import { formatProblem } from '../../../common/control/desired.ts';
@@ -222,6 +222,24 @@ test('loadDirectory() looks in folders, and not where sources of others lie', as
     loaded.objects.map(({ kind, meta }) => `${kind} ${meta.namespace}/${meta.name}`),
     ['Namespace /shop', 'Node /n1', 'ServiceAccount default/a'],
   );
+});
+
+test('loadDirectory() never leaves out a file that it cannot read', async (t) => {
+  const account = 'apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: x }\n';
+  const root = t.testdir({ linked: { 'a.yaml': account }, deep: { 'a.yaml': account } });
+  const linked = join(root, 'linked');
+  symlinkSync('nowhere', join(linked, 'b.yaml'));
+  const loaded = await loadDirectory(linked);
+  t.strictSame(loaded.objects, []);
+  t.match(loaded.problems.map(formatProblem), [/^b\.yaml: cannot be read: ENOENT/]);
+
+  const deep = join(root, 'deep');
+  const sixteen = join(deep, ...Array.from({ length: 16 }, () => 'd'));
+  mkdirSync(sixteen, { recursive: true });
+  writeFileSync(join(sixteen, 'b.yaml'), account.replace('x', 'y'));
+  t.equal((await loadDirectory(deep)).objects.length, 2);
+  mkdirSync(join(sixteen, 'd'));
+  await t.rejects(loadDirectory(deep), { code: 'CONFIG_INVALID', message: /16 folders deep/ });
 });
 
 test('loadDirectory() warns of rules that need HTTP, with file and line', async (t) => {
