@@ -110,6 +110,7 @@ function describeEndpoints(
   const port = service.ports.find((one) => one.port === destination.port);
   const backing = table.backing(service.key);
   const { algorithm, mode, scopes } = service.loadBalancing;
+  const kept = service.clientIpAffinitySeconds;
   const steps: Step[] = [];
   let [usable, all] = [0, 0];
   for (const shape of backing?.shapes ?? []) {
@@ -126,7 +127,8 @@ function describeEndpoints(
       steps.push({ step: 'endpoints', outcome: 'note', reason });
     }
   }
-  const reason = `${usable} of ${all} endpoints may be chosen, by ${algorithm}, mode ${mode}`;
+  const affinity = kept > 0 ? `, kept for each client address for ${kept} s` : '';
+  const reason = `${usable} of ${all} endpoints may be chosen, by ${algorithm}${affinity}, mode ${mode}`;
   return [{ step: 'endpoints', outcome: usable > 0 ? 'pass' : 'refuse', reason }, ...steps];
 }
 

@@ -58,6 +58,19 @@ test('explainOutbound() tells the way to an endpoint, and why not the others', a
   ]);
 });
 
+test('explainOutbound() tells that a client address keeps its endpoint', async (t) => {
+  const sticky = service('sticky', { addresses: ['10.32.0.7'], clientIpAffinitySeconds: 60 });
+  const { steps } = explainOutbound(
+    viewOf({ services: [sticky], workloads: [client, workload('one', backs(sticky))] }),
+    balanceRig().state,
+    { source: client, destination: { address: '10.32.0.7', port: 80 } },
+  );
+  t.match(
+    steps.find(({ step }) => step === 'endpoints')?.reason,
+    /random, kept for each client address for 60 s,/,
+  );
+});
+
 test('explainOutbound() tells passage and refusal', async (t) => {
   t.equal(outbound('1.1.1.1', 443).outcome, 'direct');
   const refused = outbound('10.32.0.1', 81);
