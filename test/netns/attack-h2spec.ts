@@ -1,8 +1,8 @@
 /**
  * h2spec against port 15008 of a captured pod, through TLS with the certificate of a mesh member.
  *
- * The tool knows no client certificates, so it speaks in clear to a small forwarder here. Set H2SPEC
- * to its path to run this; what it is known to find, and why that is right, stands in the lists below.
+ * The tool knows no client certificates, so it speaks in clear to a small forwarder here. Run by hand:
+ * `H2SPEC=/path/to/h2spec tap --disable-coverage --timeout=300 test/netns/attack-h2spec.ts`; what it is known to find, and why that is right, stands in the lists below.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
