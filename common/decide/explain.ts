@@ -110,7 +110,7 @@ function describeEndpoints(
   const port = service.ports.find((one) => one.port === destination.port);
   const backing = table.backing(service.key);
   const { algorithm, mode, scopes } = service.loadBalancing;
-  const kept = service.clientIpAffinitySeconds;
+  const kept = service.loadBalancing.clientIpAffinitySeconds;
   const steps: Step[] = [];
   let [usable, all] = [0, 0];
   for (const shape of backing?.shapes ?? []) {

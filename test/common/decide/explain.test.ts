@@ -59,7 +59,10 @@ test('explainOutbound() tells the way to an endpoint, and why not the others', a
 });
 
 test('explainOutbound() tells that a client address keeps its endpoint', async (t) => {
-  const sticky = service('sticky', { addresses: ['10.32.0.7'], clientIpAffinitySeconds: 60 });
+  const sticky = service('sticky', {
+    addresses: ['10.32.0.7'],
+    loadBalancing: { ...balancing, clientIpAffinitySeconds: 60 },
+  });
   const { steps } = explainOutbound(
     viewOf({ services: [sticky], workloads: [client, workload('one', backs(sticky))] }),
     balanceRig().state,
