@@ -78,13 +78,21 @@ function isPlain(fields: Fields): boolean {
 function textLine(time: string, level: Level, message: string, fields: Fields): string {
   const pairs = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${key}=${spell(plain(key, value))}`);
+    .map(([key, value]) => `${key}=${spell(value instanceof Error ? sentence(value) : value)}`);
   return [time, level.padEnd(5), message, ...pairs].join(' ');
 }
 
 function spell(value: unknown): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value, plain) ?? 'undefined');
   return /^[^\s"=\p{Cc}]+$/u.test(text) ? text : JSON.stringify(text);
+}
+
+/** An error for people: its code, its message, and those of its causes that the message does not quote. */
+function sentence(error: Error): string {
+  const { message, cause } = error;
+  const own = 'code' in error ? `${String(error.code)}: ${message}` : message;
+  if (!(cause instanceof Error) || message.includes(cause.message)) return own;
+  return `${own}; ${sentence(cause)}`;
 }
 
 /** Errors and big integers in a form that JSON has; the code of a mesh error comes first. */

@@ -38,6 +38,19 @@ test('a text line quotes what has spaces, so that no value can forge a field', a
   t.equal(lines[0], '1970-01-01T00:00:00.000Z warn  refused by="a b=\\"c\\"\\nd" port=80');
 });
 
+test('a text line gives an error as a sentence, with causes that it does not quote', async (t) => {
+  const { lines, log } = setUp('text');
+  const refused = new TypeError('connect ECONNREFUSED');
+  const cause = new MeshError('CONTROLLER_UNREACHABLE', 'Cannot ask: connect ECONNREFUSED', {
+    cause: refused,
+  });
+  log.warn('out of date', { error: new TypeError('no services', { cause }), port: 80 });
+  t.equal(
+    lines[0],
+    '1970-01-01T00:00:00.000Z warn  out of date error="no services; CONTROLLER_UNREACHABLE: Cannot ask: connect ECONNREFUSED" port=80',
+  );
+});
+
 test('the level can be changed while the logger is in use', async (t) => {
   const { lines, log, control } = setUp('json');
   const child = log.with({ part: 'x' });
