@@ -61,6 +61,10 @@ class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
   }
 
   begin(): void {
+    if (this.#pod.isLeaving) {
+      this.#drop(new MeshError('STOPPING', 'Cannot accept a tunnel: the pod leaves the mesh'));
+      return;
+    }
     const context = this.#pod.context();
     if (context === undefined) {
       if (!this.#pod.readiness.wait(this)) this.onGivenUp();
