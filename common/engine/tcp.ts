@@ -164,6 +164,7 @@ export class TcpSocket implements Watcher, Task {
       return false;
     }
     this.#connecting = false;
+    this.#target = '';
     this.#owner.onConnected?.();
     if (this.#closed) return false;
     this.#drain();

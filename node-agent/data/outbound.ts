@@ -77,7 +77,8 @@ class Outbound
   readonly #pod: Pod;
   readonly #client: TcpSocket;
   readonly #destination: Endpoint;
-  readonly #tried = new Set<string>();
+  /** Uids of those that failed; most connections never need it. */
+  #tried: Set<string> | undefined;
   #route: Extract<Route, { kind: 'endpoints' }> | undefined;
   #target: Target | undefined;
   #attempt: TunnelAttempt | PlainAttempt | undefined;
@@ -162,6 +163,7 @@ class Outbound
   }
 
   onCarried({ stream, stage }: Carried): void {
+    this.#attempt = undefined;
     this.#settled();
     const { loop } = this.#pod.shared;
     const { flow } = this;
@@ -177,6 +179,7 @@ class Outbound
   }
 
   onPlainConnected(server: TcpSocket): void {
+    this.#attempt = undefined;
     this.#settled();
     const sockets = { client: this.#client, server };
     const relay = new PlainRelay(this.#pod.shared.loop, this.flow, sockets, this);
@@ -198,14 +201,17 @@ class Outbound
     if (this.#isDone) return;
     if (error !== undefined) {
       const uid = this.#target?.workload.uid;
-      if (uid !== undefined && again) this.#tried.delete(uid);
-      else if (uid !== undefined) this.#pod.shared.balance.failed(uid);
+      if (uid !== undefined && !again) {
+        this.#tried ??= new Set();
+        this.#tried.add(uid);
+        this.#pod.shared.balance.failed(uid);
+      }
       if (this.flow.retries >= limits.MOST_RETRIES) {
         this.#fail(error);
         return;
       }
     }
-    const target = this.#route?.choose(this.#pod.shared.balance, this.#tried);
+    const target = this.#route?.choose(this.#pod.shared.balance, this.#tried ?? NOBODY);
     if (target === undefined) {
       this.#fail(error ?? this.#nobody());
       return;
@@ -225,7 +231,6 @@ class Outbound
       return;
     }
     this.#pod.readiness.forget(this);
-    this.#tried.add(target.workload.uid);
     this.flow.service = target.service;
     this.flow.destination.workload = target.workload;
     this.flow.destination.port = target.port;
@@ -320,6 +325,8 @@ class Outbound
     live.remove(this);
   }
 }
+
+const NOBODY: ReadonlySet<string> = new Set();
 
 function notResolved(hostname: string): MeshError {
   return new MeshError('NO_HEALTHY_ENDPOINT', `Cannot resolve "${hostname}": no address`);
