@@ -1,10 +1,10 @@
 /** Starts the node agent: flags in, signals handled, exit code out. */
 import { mkdirSync } from 'node:fs';
 import { Command } from 'commander';
-import { keepCompiled } from '#common/compile-cache.ts';
 import { MeshError } from '#common/errors.ts';
 import { createLogger, streamSink } from '#common/log.ts';
 import { productVersion } from '#common/version.ts';
+import { Agent } from './agent.ts';
 import { readConfig, type AgentFlags } from './config.ts';
 
 const EXIT_FAILED = 1;
@@ -52,9 +52,6 @@ async function main(): Promise<void> {
     level: 'info',
     format: config.accessLog === 'text' ? 'text' : 'json',
   });
-  // Only now, so that what is large comes from the cache, stripped and compiled.
-  keepCompiled();
-  const { Agent } = await import('./agent.ts');
   const agent = new Agent({
     config,
     version: productVersion(),
