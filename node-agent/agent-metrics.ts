@@ -181,6 +181,18 @@ function registerData(metrics: Metrics, totals: () => Totals): void {
   for (const [key, name, kind, help] of TOTALS) {
     metrics[kind]({ name, help, read: () => one(totals()[key]) });
   }
+  metrics.gauge({
+    name: 'istio_tcp_sockets_open',
+    help: 'Connections that live, by the side that this agent reports for',
+    labels: ['reporter'],
+    read: () => {
+      const { inboundOpen, outboundOpen } = totals();
+      return [
+        { labels: { reporter: 'source' }, value: outboundOpen },
+        { labels: { reporter: 'destination' }, value: inboundOpen },
+      ];
+    },
+  });
 }
 
 function registerControl(metrics: Metrics, deps: MetricsDeps): void {
