@@ -13,6 +13,7 @@ import type { LocalPod, Workload } from '#common/mesh/workload.ts';
 import type { View } from '#common/mesh/view.ts';
 import type { CaptureSet } from './capture/capture-set.ts';
 import type { DataPlane } from './data/data-plane.ts';
+import type { ProfileKind } from './data/profile.ts';
 import type { CertificateStore } from './identity/certificate-store.ts';
 import type { PodSet } from './pod-set.ts';
 import { cpuProfile, heapProfile, profileSeconds } from './profile.ts';
@@ -75,19 +76,13 @@ export function adminRoutes(deps: AdminDeps): AdminRoute[] {
     },
     get(
       '/debug/cpu-profile',
-      'seconds=N: a .cpuprofile of the main thread',
-      async ({ query, signal }) => ({
-        type: 'application/json',
-        body: await cpuProfile(profileSeconds(query.get('seconds')), signal),
-      }),
+      'seconds=N, worker=N: a .cpuprofile of the main thread, or of a data worker',
+      async (request) => profile(deps, 'cpu', request),
     ),
     get(
       '/debug/heap-profile',
-      'seconds=N: a sampling .heapprofile of the main thread',
-      async ({ query, signal }) => ({
-        type: 'application/json',
-        body: await heapProfile(profileSeconds(query.get('seconds')), signal),
-      }),
+      'seconds=N, worker=N: a sampling .heapprofile of the main thread, or of a data worker',
+      async (request) => profile(deps, 'heap', request),
     ),
   ];
 }
@@ -125,6 +120,21 @@ function dump(deps: AdminDeps) {
 
 function podRows({ pods, captures }: AdminDeps) {
   return pods.states().map((pod) => ({ ...pod, capture: captures.state(pod.podUid) ?? null }));
+}
+
+async function profile(
+  { dataPlane }: AdminDeps,
+  kind: ProfileKind,
+  { query, signal }: Request,
+): Promise<Reply> {
+  const seconds = profileSeconds(query.get('seconds'));
+  const worker = query.get('worker');
+  const body =
+    worker === null
+      ? await (kind === 'cpu' ? cpuProfile : heapProfile)(seconds, signal)
+      : await dataPlane.profile(Number(worker), kind, seconds * 1000);
+  if (body === undefined) return text(`worker: there is no data worker "${worker}"\n`, 404);
+  return { type: 'application/json', body };
 }
 
 function setLevel(control: LogControl, { query }: Request): Reply {

@@ -20,6 +20,7 @@ import type {
   ToWorker,
 } from './messages.ts';
 import { closeOrphans } from './orphans.ts';
+import type { ProfileKind } from './profile.ts';
 import type { ConnectionInfo, ConnectionRecord } from './record.ts';
 import { Names } from './names.ts';
 import { openListeners, servicesOf } from './sockets.ts';
@@ -161,6 +162,12 @@ export class DataPlane {
   async connections(): Promise<ConnectionInfo[]> {
     const replies = await this.#askAll((host) => host.ask({ kind: 'connections' }));
     return replies.flatMap((reply) => (reply.kind === 'connections' ? reply.connections : []));
+  }
+
+  /** A profile of one worker, as the JSON of a profile file; undefined when there is no such worker. */
+  async profile(worker: number, of: ProfileKind, ms: number): Promise<string | undefined> {
+    const reply = await this.#hosts[worker]?.ask({ kind: 'profile', of, ms });
+    return reply?.kind === 'profile' ? reply.profile : undefined;
   }
 
   flows(): FlowRow[] {

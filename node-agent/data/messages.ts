@@ -7,6 +7,7 @@
 import type { Level } from '#common/log.ts';
 import type { Identity } from '#common/identity.ts';
 import type { FlowLabels } from './flow-table.ts';
+import type { ProfileKind } from './profile.ts';
 import type { ConnectionInfo, Direction } from './record.ts';
 
 export interface Credentials {
@@ -79,11 +80,18 @@ export type ToWorker =
   | { readonly kind: 'forget probe'; readonly token: ProbeToken }
   | { readonly kind: 'resolved'; readonly query: number; readonly addresses: readonly string[] }
   | { readonly kind: 'connections'; readonly ask: number }
+  | {
+      readonly kind: 'profile';
+      readonly ask: number;
+      readonly of: ProfileKind;
+      readonly ms: number;
+    }
   | { readonly kind: 'stop accepting'; readonly ask: number }
   | { readonly kind: 'drain'; readonly ask: number; readonly drainMs: number }
   | { readonly kind: 'stop' };
 
 export type FromWorker =
+  | { readonly kind: 'profile'; readonly ask: number; readonly profile: string }
   /** `records` is the JSON of a list of them: half the price of a structured clone. */
   | { readonly kind: 'records'; readonly count: number; readonly records: string }
   | { readonly kind: 'labels'; readonly row: number; readonly labels: FlowLabels }

@@ -26,6 +26,7 @@ import { acceptOutbound } from './outbound.ts';
 import { Outbox } from './outbox.ts';
 import { acceptPlain } from './passthrough.ts';
 import { Pod } from './pod.ts';
+import { profileThread } from './profile.ts';
 import { acceptTunnel } from './served-tunnel.ts';
 import type { Shared } from './shared.ts';
 
@@ -127,6 +128,13 @@ export class Station implements Task {
           connections: this.#shared.live.list(),
         });
         break;
+      case 'profile': {
+        const { ask, of: kind, ms } = message;
+        profileThread(this.#loop, { kind, ms }, (profile) =>
+          this.#post({ kind: 'profile', ask, profile }),
+        );
+        break;
+      }
       case 'stop accepting':
         this.#stopAccepting();
         this.#post({ kind: 'done', ask: message.ask });

@@ -94,7 +94,7 @@ export class WorkerHost {
   #take(message: FromWorker): void {
     if (message.kind === 'labels') this.flows.learn(message.row, message.labels);
     if (message.kind === 'records') this.flows.tookRecords(message.count);
-    if (message.kind !== 'done' && message.kind !== 'connections') {
+    if (!('ask' in message)) {
       this.#owner.onMessage(message, this);
       return;
     }

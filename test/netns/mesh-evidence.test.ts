@@ -193,3 +193,35 @@ test('a NetworkPolicy holds behind the tunnel, and its change at once', { skip }
   await t.rejects(greet(web.fd, cart.address4 ?? '', 8080));
   t.equal(mesh.wire.report().inClear, 0, 'no payload crossed a node boundary in clear');
 });
+
+test(
+  'profiles of the main thread and of a data worker can be had, a snapshot cannot',
+  { skip },
+  async (t) => {
+    const mesh = await Mesh.start(t, 'meshevi', { yaml: base });
+    const [web, cart] = [mesh.pod('shop/web'), mesh.pod('shop/cart')];
+    await greeter(t, cart.fd, 8080);
+    interface CpuProfile {
+      readonly nodes: readonly { readonly callFrame: { readonly url: string } }[];
+    }
+    const asked = Promise.all([
+      mesh.agent(1).ask<CpuProfile>('/debug/cpu-profile?seconds=1'),
+      mesh.agent(1).ask<CpuProfile>('/debug/cpu-profile?seconds=1&worker=0'),
+      mesh.agent(1).ask<{ readonly samples: unknown[] }>('/debug/heap-profile?seconds=1&worker=0'),
+    ]);
+    const load = { isOver: false };
+    const calls = (async () => {
+      while (!load.isOver) await greet(web.fd, cart.address4 ?? '', 8080);
+    })();
+    const [main, worker, heap] = await asked;
+    load.isOver = true;
+    await calls;
+    const files = ({ nodes: all }: CpuProfile) =>
+      all.map(({ callFrame }) => callFrame.url).join(' ');
+    t.match(files(worker), /node-agent\/data\/outbound\.ts/, 'what a worker does');
+    t.notMatch(files(main), /node-agent\/data\/outbound\.ts/, 'is not what main does');
+    t.ok(Array.isArray(heap.samples));
+    await t.rejects(mesh.agent(1).ask('/debug/cpu-profile?seconds=1&worker=7'), { message: /404/ });
+    await t.rejects(mesh.agent(1).ask('/debug/heap-snapshot'), { message: /404/ });
+  },
+);
