@@ -55,11 +55,15 @@ test('silent and slow handshakes are ended, and hold up nobody', { skip }, async
   }, 500);
   t.after(() => clearInterval(drip));
   await eventually('they are all taken', async () => {
-    if (descriptors() < before + SILENT + SLOW) throw new Error(`${descriptors()} descriptors`);
+    // Some of those that were open before may have gone meanwhile.
+    if (descriptors() < before + SILENT + SLOW - 20)
+      throw new Error(`${descriptors()} descriptors`);
   });
   t.equal(await greet(web.fd, to, 8080), web.address4, 'who means it is served meanwhile');
   await Promise.all(
-    callers.map(async (caller) => (caller.closed ? undefined : once(caller, 'close'))),
+    callers.map(async (caller) => {
+      if (!caller.closed) await new Promise((resolve) => caller.once('close', resolve));
+    }),
   );
   const ms = performance.now() - start;
   t.ok(ms < HANDSHAKE_TIMEOUT_MS + 5000, `all of them were ended after ${Math.round(ms)} ms`);
