@@ -48,6 +48,13 @@ interface PodState extends PodSpace {
   readonly port: string;
 }
 
+/**
+ * A bridge without an address of its own takes the lowest of its ports', so it changes when a pod comes
+ * or goes, and the others go on sending to the old one until their caches notice.
+ */
+const SWITCH_MAC = '02:70:6c:00:00:01';
+const BRIDGE_MAC = '02:70:6c:00:01:01';
+
 export class World {
   readonly #dir: RunDir;
   readonly #families: readonly (4 | 6)[];
@@ -86,7 +93,7 @@ export class World {
     const space = await this.#create('switch', this.#own(address4, address6));
     this.#switch = space;
     await ip(space.netns, [
-      'link add br0 type bridge mcast_snooping 0',
+      `link add br0 address ${SWITCH_MAC} type bridge mcast_snooping 0`,
       'link set br0 up',
       ...this.#addresses('br0', `${address4}/24`, `${address6}/64`),
     ]);
@@ -118,7 +125,7 @@ export class World {
     await ip(netns, [
       'link set eth0 up',
       ...this.#addresses('eth0', `${plan.address4}/24`, `${plan.address6}/64`),
-      'link add cni0 type bridge mcast_snooping 0',
+      `link add cni0 address ${BRIDGE_MAC} type bridge mcast_snooping 0`,
       'link set cni0 up',
       ...this.#addresses('cni0', `${plan.gateway4}/16`, `${plan.gateway6}/64`),
       ...others.flatMap((other) => this.#routes('add', other.plan)),

@@ -67,6 +67,13 @@ export const needsRoot: string | false =
 
 const FIRST_POD = 10;
 
+/**
+ * A bridge without an address of its own takes the lowest of its ports', so it changes when a pod comes
+ * or goes, and the others go on sending to the old one until their caches notice.
+ */
+const SWITCH_MAC = '02:70:6c:00:00:01';
+const BRIDGE_MAC = '02:70:6c:00:01:01';
+
 /** Makes the network; everything goes when `t` ends. */
 export function createNet(t: Test, prefix: string, nodes = 2): Net {
   sweep(prefix);
@@ -74,7 +81,10 @@ export function createNet(t: Test, prefix: string, nodes = 2): Net {
   const owned: Owned = { children: new Set(), spaces: new Map() };
   t.after(() => removeAll(owned));
   const hub = createNetns(owned, `${scope}-sw`);
-  ip(hub.name, ['link add br0 type bridge mcast_snooping 0', 'link set br0 up']);
+  ip(hub.name, [
+    `link add br0 address ${SWITCH_MAC} type bridge mcast_snooping 0`,
+    'link set br0 up',
+  ]);
   const made: NodeNetns[] = [];
   for (let n = 1; n <= nodes; n += 1)
     made.push(createNode(owned, { scope, hub, number: n, nodes }));
@@ -111,7 +121,7 @@ function createNode(owned: Owned, { scope, hub, number, nodes }: NodePlan): Node
     'link set eth0 up',
     `addr add 10.99.0.${number}/24 dev eth0`,
     `addr add fd99::${number}/64 dev eth0 nodad`,
-    'link add cni0 type bridge mcast_snooping 0',
+    `link add cni0 address ${BRIDGE_MAC} type bridge mcast_snooping 0`,
     'link set cni0 up',
     `addr add 10.${64 + number}.0.1/16 dev cni0`,
     `addr add fd00:${number}::1/64 dev cni0 nodad`,
