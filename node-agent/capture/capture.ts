@@ -38,6 +38,7 @@ import {
   readRouting,
   type Routing,
   writeLoose,
+  writeMarkAccepted,
   writeRouting,
 } from './routing.ts';
 
@@ -181,6 +182,7 @@ export class Capture {
       const { holding, routing } = await this.#observe();
       await this.#remove(['mangle'], holding);
       this.#route(routing, 0);
+      writeMarkAccepted(this.#deps.netns, false);
       writeLoose(this.#deps.netns, true);
     }).catch(unlessClosed);
   }
@@ -244,6 +246,7 @@ export class Capture {
     standing: readonly Connection[],
   ): Promise<void> {
     this.#route(observed.routing, 1);
+    writeMarkAccepted(this.#deps.netns, true);
     if (this.#looseWritable) return this.#write(ORDER[why], observed);
     await this.#write(['mangle'], observed);
     await this.#trackStanding(standing);

@@ -111,6 +111,23 @@ function refused(what: string, errno: number): MeshError {
 
 const LOOSE = '/proc/sys/net/netfilter/nf_conntrack_tcp_loose';
 
+/** TCP over IPv6 obeys it too. */
+const MARK_ACCEPTED = '/proc/sys/net/ipv4/tcp_fwmark_accept';
+
+/**
+ * Lets an accepted connection keep the mark of its SYN (Linux 3.15), so that its packets are routed
+ * once. Where it cannot be written they are marked and routed again one by one, as correctly.
+ */
+export function writeMarkAccepted(netns: number, keeps: boolean): void {
+  inNetns(netns, () => {
+    try {
+      writeFileSync(MARK_ACCEPTED, keeps ? '1' : '0');
+    } catch {
+      // Read-only /proc/sys: slower, nothing else.
+    }
+  });
+}
+
 /** Whether tracking takes up connections in mid-stream; undefined when it cannot be read. */
 export function readLoose(netns: number): boolean | undefined {
   const text = readInside(netns, LOOSE);

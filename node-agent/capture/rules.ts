@@ -105,8 +105,11 @@ function mangle({ options }: Facts): TablePlan {
   return {
     table: 'mangle',
     chains: [
-      chain('PREROUTING', [
+      // Behind the routing, so that a mark changes no way. The application's socket takes the mark of
+      // its SYN (tcp_fwmark_accept); without it each of its packets would be routed a second time.
+      chain('INPUT', [
         rule(`-m mark --mark ${AGENT}`, 'agent to app', `CONNMARK --set-xmark ${RETURN}`),
+        rule(`-m mark --mark ${AGENT}`, 'for the socket', `MARK --set-xmark ${RETURN}`),
         rule(`! -i lo ${notDns('sport')}`, UDP_COUNT),
       ]),
       chain('OUTPUT', [

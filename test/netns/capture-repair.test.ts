@@ -72,7 +72,7 @@ const damages = (ipt: string): readonly [string, string][] => [
   ['rules in another order', `${ipt} -t nat -I PLUMB_OUTPUT 2 -p tcp -j RETURN`],
   ['a foreign chain first', `${ipt} -t nat -N X; ${ipt} -t nat -I OUTPUT -p tcp -j X`],
   ['the fence gone', `${ipt} -F OUTPUT`],
-  ['a mark not set', `${ipt} -t mangle -F PLUMB_PREROUTING`],
+  ['a mark not set', `${ipt} -t mangle -F PLUMB_INPUT`],
   ['an odd second jump', `${ipt} -t nat -A OUTPUT -p tcp --dport 9 -j PLUMB_OUTPUT`],
 ];
 
