@@ -32,8 +32,10 @@ import type { PodListeners } from './data/data-plane.ts';
 import type { Listener, Service } from './data/messages.ts';
 
 const FORMAT = 1;
-/** Node's loop cannot wait for such sockets; an accept that finds nothing costs a microsecond. */
+/** Node's loop cannot wait for such sockets; while a hand-over is under way we look this often. */
 const POLL_MS = 25;
+/** For a successor to come; each look wakes the main thread, and some message waits for that. */
+const ACCEPT_POLL_MS = 250;
 const STEP_DEADLINE_MS = 10_000;
 const SERVICES: readonly Service[] = ['outbound', 'inbound', 'tunnel', 'dns-tcp', 'dns-udp'];
 
@@ -77,7 +79,7 @@ export class HandoverServer {
     while (!signal.aborted) {
       const fd = accept(this.#fd);
       if (fd < 0) {
-        await pause(signal);
+        await pause(signal, ACCEPT_POLL_MS);
         continue;
       }
       try {
@@ -224,6 +226,6 @@ function failed(found: string): MeshError {
   return new MeshError('HANDOVER_FAILED', `Cannot hand the listeners over: ${found}`);
 }
 
-async function pause(signal: AbortSignal): Promise<void> {
-  await sleep(POLL_MS, undefined, { signal }).catch(() => {});
+async function pause(signal: AbortSignal, ms = POLL_MS): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => {});
 }
