@@ -75,7 +75,8 @@ function isPlain(fields: Fields): boolean {
   return true;
 }
 
-function textLine(time: string, level: Level, message: string, fields: Fields): string {
+/** Spells a line as text; fields without a value are left out. */
+export function textLine(time: string, level: Level, message: string, fields: Fields): string {
   const pairs = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => `${key}=${spell(value instanceof Error ? sentence(value) : value)}`);
@@ -119,8 +120,8 @@ interface Output {
 export interface StreamSink extends LogSink {
   /** How many lines were dropped so far. */
   readonly dropped: () => number;
-  /** Writes what `work` logs at once, when it is done: a file is written once for many lines. */
-  readonly together: (work: () => void) => void;
+  /** Writes so many lines at once, joined and without the last end. */
+  readonly writeMany: (lines: string, count: number) => void;
 }
 
 /** Writes lines to a stream; keeps up to 1 MiB that it does not take, and counts what is dropped. */
@@ -130,7 +131,6 @@ export function streamSink(output: Output): StreamSink {
   let blocked = false;
   let dropped = 0;
   let unreported = 0;
-  let gathered: string[] | undefined;
   const send = (line: string): void => {
     if (!output.write(`${line}\n`)) blocked = true;
   };
@@ -146,36 +146,23 @@ export function streamSink(output: Output): StreamSink {
       unreported = 0;
     }
   });
-  const write = (line: string): boolean => {
-    if (!blocked && gathered !== undefined) {
-      gathered.push(line);
-      return true;
-    }
+  const put = (lines: string, count: number): boolean => {
     if (!blocked) {
-      send(line);
+      send(lines);
       return true;
     }
-    if (bytes + line.length > LONGEST_BACKLOG_BYTES) {
-      dropped += 1;
-      unreported += 1;
+    if (bytes + lines.length > LONGEST_BACKLOG_BYTES) {
+      dropped += count;
+      unreported += count;
       return false;
     }
-    backlog.push(line);
-    bytes += line.length + 1;
+    backlog.push(lines);
+    bytes += lines.length + 1;
     return true;
   };
   return {
     dropped: () => dropped,
-    write,
-    together(work) {
-      gathered ??= [];
-      try {
-        work();
-      } finally {
-        const lines = gathered;
-        gathered = undefined;
-        if (lines.length > 0) send(lines.join('\n'));
-      }
-    },
+    write: (line) => put(line, 1),
+    writeMany: (lines, count) => void put(lines, count),
   };
 }

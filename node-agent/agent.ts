@@ -12,7 +12,6 @@ import type { AdminServer } from '#common/admin.ts';
 import { ControlClient } from '#common/control/client.ts';
 import type { LogControl, Logger } from '#common/log.ts';
 import { Readiness } from '#common/readiness.ts';
-import { accessFields } from './access-log.ts';
 import { agentServers } from './agent-servers.ts';
 import { findPrograms } from './capture/backend.ts';
 import { CaptureSet } from './capture/capture-set.ts';
@@ -22,7 +21,6 @@ import { Prover } from './capture/proof.ts';
 import type { AgentConfig } from './config.ts';
 import { DataPlane } from './data/data-plane.ts';
 import type { Listener } from './data/messages.ts';
-import type { ConnectionRecord } from './data/record.ts';
 import { HandoverServer, takeOver, type Takeover } from './handover.ts';
 import type { CertificateStore } from './identity/certificate-store.ts';
 import { TrustStore } from './identity/trust-store.ts';
@@ -40,9 +38,8 @@ export interface AgentOptions {
   readonly version: string;
   readonly log: Logger;
   readonly logControl: LogControl;
-  readonly accessLog: Logger;
-  /** Writes the lines that its argument logs at once. */
-  readonly logTogether: (work: () => void) => void;
+  /** Writes so many lines of the access log, joined. */
+  readonly writeAccess: (lines: string, count: number) => void;
   readonly logLinesDropped: () => number;
   /** A successor has taken over, and this agent has drained. */
   readonly onReplaced: () => void;
@@ -81,7 +78,11 @@ export class Agent {
       workers: config.workers,
       log,
       snapshot: () => this.#mesh.snapshot(),
-      onClosed: (records) => options.logTogether(() => this.#record(records)),
+      accessLog: { format: config.accessLog, node: config.node },
+      onClosed: ({ count, lines, records }) => {
+        if (lines !== '') options.writeAccess(lines, count);
+        for (const record of records) this.#verdicts.count(record);
+      },
       onProbe: (arrival) => void this.#prover.arrived(arrival),
       onFailure: (worker) => log.error('data worker replaced', { worker }),
     });
@@ -266,18 +267,6 @@ export class Agent {
     );
     this.#reports.pods(pods);
     this.#pods.apply(pods);
-  }
-
-  #record(records: readonly ConnectionRecord[]): void {
-    for (const record of records) {
-      this.#verdicts.count(record);
-      if (this.#options.config.accessLog === 'off') continue;
-      const failed = record.error !== undefined;
-      this.#options.accessLog[failed ? 'error' : 'info'](
-        failed ? 'connection failed' : 'connection complete',
-        accessFields(record),
-      );
-    }
   }
 
   #controlClient(): ControlClient {

@@ -47,18 +47,12 @@ async function main(): Promise<void> {
   const sink = streamSink(process.stdout);
   const options = { level: config.logLevel, sink };
   const { log, control } = createLogger({ ...options, format: config.logFormat });
-  const access = createLogger({
-    sink,
-    level: 'info',
-    format: config.accessLog === 'text' ? 'text' : 'json',
-  });
   const agent = new Agent({
     config,
     version: productVersion(),
     log: log.with({ node: config.node }),
     logControl: control,
-    accessLog: access.log.with({ log: 'access', node: config.node }),
-    logTogether: sink.together,
+    writeAccess: sink.writeMany,
     logLinesDropped: sink.dropped,
     onReplaced: () => process.exit(0),
   });

@@ -8,6 +8,7 @@
 import { closeSync } from 'node:fs';
 import type { Identity } from '#common/identity.ts';
 import type { Logger } from '#common/log.ts';
+import type { AccessLog } from './access-line.ts';
 import type { FlowReader, FlowRow, Totals } from './flow-table.ts';
 import { sumTotals } from './flow-table.ts';
 import type {
@@ -29,13 +30,23 @@ import { WorkerHost } from './worker-host.ts';
 export interface DataPlaneOptions {
   readonly workers: number;
   readonly log: Logger;
+  /** Absent: `onClosed` gets a record for every connection, and no lines. */
+  readonly accessLog?: AccessLog;
   /** Connections that have ended, in batches. */
-  readonly onClosed: (records: readonly ConnectionRecord[]) => void;
+  readonly onClosed: (closed: Closed) => void;
   readonly onProbe: (arrival: ProbeArrival) => void;
   /** A worker died; it has been replaced already. */
   readonly onFailure: (worker: number, cause: unknown) => void;
   /** The whole world, packed, for a worker that starts later than the others. */
   readonly snapshot: () => Uint8Array | undefined;
+}
+
+export interface Closed {
+  readonly count: number;
+  /** Their lines of the access log, joined; '' when there is none. */
+  readonly lines: string;
+  /** Those that are counted by what policy said of them, or all; see `accessLog`. */
+  readonly records: readonly ConnectionRecord[];
 }
 
 export interface DataPod extends PodPlan {
@@ -194,14 +205,15 @@ export class DataPlane {
   }
 
   #newHost(number: number): WorkerHost {
-    return new WorkerHost(number, {
+    return new WorkerHost(number, this.#options.accessLog, {
       onMessage: (message, host) => this.#take(message, host),
       onDeath: (host, cause) => this.#replace(host, cause),
     });
   }
 
   #take(message: FromWorker, host: WorkerHost): void {
-    if (message.kind === 'records') this.#options.onClosed(readRecords(message.records));
+    if (message.kind === 'ended')
+      this.#options.onClosed({ ...message, records: readRecords(message.records) });
     else if (message.kind === 'probe') this.#options.onProbe(message.arrival);
     else if (message.kind === 'resolve') void this.#resolve(message, host);
     else if (message.kind === 'log')
@@ -281,6 +293,7 @@ export class DataPlane {
 }
 
 function readRecords(json: string): readonly ConnectionRecord[] {
+  if (json === '') return [];
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own worker wrote it
   return JSON.parse(json) as readonly ConnectionRecord[];
 }

@@ -6,7 +6,9 @@
  */
 import type { Level } from '#common/log.ts';
 import type { Identity } from '#common/identity.ts';
+import type { AccessLog } from './access-line.ts';
 import type { FlowLabels } from './flow-table.ts';
+import type { Ended } from './outbox.ts';
 import type { ProfileKind } from './profile.ts';
 import type { ConnectionInfo, Direction } from './record.ts';
 
@@ -92,8 +94,8 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly kind: 'profile'; readonly ask: number; readonly profile: string }
-  /** `records` is the JSON of a list of them: half the price of a structured clone. */
-  | { readonly kind: 'records'; readonly count: number; readonly records: string }
+  /** As text: half the price of a structured clone. */
+  | ({ readonly kind: 'ended' } & Ended)
   | { readonly kind: 'labels'; readonly row: number; readonly labels: FlowLabels }
   | { readonly kind: 'probe'; readonly arrival: ProbeArrival }
   | { readonly kind: 'resolve'; readonly query: number; readonly hostname: string }
@@ -116,4 +118,5 @@ export interface WorkerStart {
   /** Raised by main after each message. */
   readonly event: number;
   readonly counters: SharedArrayBuffer;
+  readonly accessLog: AccessLog | undefined;
 }

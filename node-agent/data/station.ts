@@ -53,8 +53,8 @@ export class Station implements Task {
       post({ kind: 'labels', row, labels }),
     );
     this.#table = table;
-    this.#outbox = new Outbox(loop, table, (records) =>
-      post({ kind: 'records', count: records.length, records: JSON.stringify(records) }),
+    this.#outbox = new Outbox(loop, table, start.accessLog, (ended) =>
+      post({ kind: 'ended', ...ended }),
     );
     const view = new View();
     this.#shared = {

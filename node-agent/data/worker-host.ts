@@ -9,6 +9,7 @@ import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { MeshError } from '#common/errors.ts';
 import { openEvent, signalEvent } from '#common/sys/epoll.ts';
+import type { AccessLog } from './access-line.ts';
 import { FlowReader, newCounterMemory } from './flow-table.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 
@@ -41,7 +42,7 @@ export class WorkerHost {
   #state: 'running' | 'stopping' | 'ended' = 'running';
   #failure: unknown;
 
-  constructor(number: number, owner: WorkerOwner) {
+  constructor(number: number, accessLog: AccessLog | undefined, owner: WorkerOwner) {
     const event = openEvent();
     if (event < 0) throw new MeshError('SYSTEM_CALL_FAILED', 'Cannot make an eventfd');
     this.number = number;
@@ -49,7 +50,7 @@ export class WorkerHost {
     this.#owner = owner;
     const counters = newCounterMemory();
     this.flows = new FlowReader(counters);
-    const workerData: WorkerStart = { worker: number, event, counters };
+    const workerData: WorkerStart = { worker: number, event, counters, accessLog };
     // A coverage tool's loader needs a Node event loop, which a data worker does not run.
     const { NODE_OPTIONS: _, ...env } = process.env;
     this.#thread = new Worker(new URL('./worker.ts', import.meta.url), {
@@ -93,7 +94,7 @@ export class WorkerHost {
 
   #take(message: FromWorker): void {
     if (message.kind === 'labels') this.flows.learn(message.row, message.labels);
-    if (message.kind === 'records') this.flows.tookRecords(message.count);
+    if (message.kind === 'ended') this.flows.tookRecords(message.count);
     if (!('ask' in message)) {
       this.#owner.onMessage(message, this);
       return;

@@ -77,7 +77,7 @@ export class World {
         new DataPlane({
           workers,
           log,
-          onClosed: (records) => {
+          onClosed: ({ records }) => {
             this.records[node]?.push(...records);
             for (const tell of this.#waiting.splice(0)) tell();
           },

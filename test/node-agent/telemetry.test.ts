@@ -1,7 +1,7 @@
 /** Access log and TCP metrics, from what data workers report. */
 import { test } from 'tap';
 import { Metrics } from '../../common/metrics.ts';
-import { accessFields } from '../../node-agent/access-log.ts';
+import { accessFields, accessLine } from '../../node-agent/data/access-line.ts';
 import type { FlowParty, FlowRow } from '../../node-agent/data/flow-table.ts';
 import {
   FLAGS,
@@ -132,6 +132,45 @@ test('accessFields() of a refusal carries policy, rule and near miss', async (t)
   });
   t.equal(fields['src.workload'], undefined);
 });
+
+const odd = 'a "quoted" \\ text\n';
+
+for (const one of [
+  record(),
+  record({ start: 1_700_000_000_000, retries: 2, traceId: 'ab'.repeat(16) }),
+  record({
+    flag: 'DENY',
+    ending: 'refused',
+    error: { code: 'POLICY_DENIED', message: odd },
+    policy: odd,
+    rule: odd,
+    nearMiss: odd,
+    source: stranger('10.9.9.9', 1),
+    service: '',
+    hboneAddress: '',
+    audits: [{ policy: odd, rule: 'r', wouldDeny: true }],
+  }),
+]) {
+  test(`accessLine() in JSON has the fields of accessFields(), flag ${one.flag}`, async (t) => {
+    const node = 'node "1"';
+    const line = accessLine(one, { format: 'json', node });
+    const failed = one.error !== undefined;
+    const fields = Object.entries(accessFields(one)).filter(([, value]) => value !== undefined);
+    t.strictSame(JSON.parse(line), {
+      time: new Date(one.start + Math.round(one.durationMs)).toISOString(),
+      level: failed ? 'error' : 'info',
+      message: failed ? 'connection failed' : 'connection complete',
+      log: 'access',
+      node,
+      ...Object.fromEntries(fields),
+    });
+    t.notOk(line.includes('\n'), 'one line');
+    t.match(
+      accessLine(one, { format: 'text', node }),
+      /^\S+Z (info |error) connection .* src\.addr=/,
+    );
+  });
+}
 
 test('TCP metrics merge rows of equal labels, and say which flag', async (t) => {
   const metrics = new Metrics();
