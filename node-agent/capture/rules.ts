@@ -114,7 +114,8 @@ function mangle({ options }: Facts): TablePlan {
       ]),
       chain('OUTPUT', [
         rule(
-          `-m connmark --mark ${RETURN}`,
+          // The agent's own packets of the same connection find their way: routing them again costs.
+          `${NOT_AGENT} -m connmark --mark ${RETURN}`,
           'app to agent',
           'CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff',
         ),
