@@ -51,6 +51,8 @@ export class Loop {
   readonly #atEnd: Task[] = [];
   #nowMs = readClock();
   #running = false;
+  #paced: Task | undefined;
+  #pacedDue = 0;
   #onWake: () => void = () => undefined;
 
   constructor(options: { readonly onError: (error: unknown) => void }) {
@@ -99,6 +101,15 @@ export class Loop {
     this.#next.push(task);
   }
 
+  /**
+   * Runs a task once, in a pass that is at least `ms` from here: for long work that is done in
+   * portions, with a finer clock than the timers have. There is one such task at a time.
+   */
+  paced(ms: number, task: Task): void {
+    this.#paced = task;
+    this.#pacedDue = performance.now() + ms;
+  }
+
   /** Runs a task at the end of this pass. */
   atPassEnd(task: Task): void {
     this.#atEnd.push(task);
@@ -127,12 +138,13 @@ export class Loop {
 
   /** Goes round once, waiting for at most `maxWaitMs`. */
   pass(maxWaitMs: number): void {
-    const wait = this.#next.length > 0 ? 0 : this.timers.untilNext(maxWaitMs);
+    const wait = this.#next.length > 0 ? 0 : this.timers.untilNext(this.#untilPaced(maxWaitMs));
     const count = this.#epoll.wait(wait);
     this.#nowMs = readClock();
     for (let i = 0; i < count; i += 1) this.#dispatch(i);
     this.#runSoon();
     this.timers.advance(this.#nowMs);
+    this.#runPaced();
     // A flush may put off another one, so the length is read anew.
     for (let i = 0; i < this.#atEnd.length; i += 1) {
       const task = this.#atEnd[i];
@@ -202,6 +214,18 @@ export class Loop {
     } catch (again) {
       this.#onError(again);
     }
+  }
+
+  #untilPaced(maxWaitMs: number): number {
+    if (this.#paced === undefined) return maxWaitMs;
+    return Math.min(maxWaitMs, Math.max(0, Math.ceil(this.#pacedDue - performance.now())));
+  }
+
+  #runPaced(): void {
+    const task = this.#paced;
+    if (task === undefined || performance.now() < this.#pacedDue) return;
+    this.#paced = undefined;
+    this.#run(task);
   }
 }
 

@@ -6,6 +6,7 @@
  * whether to look again, and then finds what has changed by the identity of the policy objects.
  */
 import type { Policy } from './policy.ts';
+import { eachInSteps, type Steps } from './steps.ts';
 
 export interface PolicyGroup {
   readonly policies: ReadonlyMap<string, Policy>;
@@ -32,17 +33,17 @@ export class PolicyTable {
     return this.#generation;
   }
 
-  apply(policies: readonly Policy[], removed: readonly string[]): void {
+  *apply(policies: readonly Policy[], removed: readonly string[]): Steps<void> {
     if (policies.length + removed.length > 0) this.#generation += 1;
     for (const key of removed) this.#remove(key);
-    for (const policy of policies) {
+    yield* eachInSteps(policies, (policy) => {
       this.#remove(policy.key);
       this.#byKey.set(policy.key, policy);
       const group = this.#groupOf(policy);
-      if (group === undefined) continue;
+      if (group === undefined) return;
       group.policies.set(policy.key, policy);
       group.generation += 1;
-    }
+    });
   }
 
   get(key: string): Policy | undefined {

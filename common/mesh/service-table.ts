@@ -6,6 +6,7 @@
  */
 import { formatAddress, isMapped, parseAddress, parseCidr } from '../address.ts';
 import type { Service } from './service.ts';
+import { eachInSteps, type Steps } from './steps.ts';
 
 /** A CIDR with this many bits or more is an IPv4 one. */
 const IPV4_BITS = 96;
@@ -21,12 +22,12 @@ export class ServiceTable {
     return this.#byKey.size;
   }
 
-  apply(services: readonly Service[], removed: readonly string[]): void {
+  *apply(services: readonly Service[], removed: readonly string[]): Steps<void> {
     for (const key of removed) this.#remove(key);
-    for (const service of services) {
+    yield* eachInSteps(services, (service) => {
       this.#remove(service.key);
       this.#add(service);
-    }
+    });
   }
 
   get(key: string): Service | undefined {

@@ -1,13 +1,14 @@
 /**
  * The other half of pack.ts: bytes back to a mesh update, checked whole before any of it is used.
  *
- * What is few comes as objects. Workloads, which are many, are only walked: `eachWorkload` shows one
- * after another in a row that it uses again, and once `readUpdate` has returned it cannot fail.
+ * What is few comes as objects. Workloads, which are many, are only walked: `rows` shows one after
+ * another in a row that it uses again, and once `readUpdate` has returned it cannot fail.
  */
 import { ByteReader, invalid } from './bytes.ts';
 import type { Place, ShapeFields } from './packed-form.ts';
 import * as form from './packed-form.ts';
 import { RecordReader, readList, skipAddress } from './record-reader.ts';
+import { atOnce, eachInSteps, PER_STEP, type Steps } from './steps.ts';
 import type { MeshUpdate } from './update.ts';
 
 /** One workload inside the packed bytes; valid until the next one is shown. */
@@ -30,7 +31,7 @@ export interface PackedUpdate extends Omit<MeshUpdate, 'workloads'> {
   readonly places: readonly Place[];
   readonly shapes: readonly ShapeFields[];
   readonly totals: Totals;
-  eachWorkload(visit: (row: Readonly<PackedWorkload>) => void): void;
+  rows(): Iterable<Readonly<PackedWorkload>>;
 }
 
 /** What the workloads of an update come to, so that tables may be made large enough at once. */
@@ -40,8 +41,18 @@ export interface Totals {
   readonly uidBytes: number;
 }
 
+/** Whether a packed update, if it is one, is a snapshot. */
+export function isSnapshot(bytes: Uint8Array): boolean {
+  return bytes[form.MAGIC.length + 1] === form.SNAPSHOT_FLAG;
+}
+
 /** Reads and checks a packed update; throws `MESSAGE_INVALID`. */
 export function readUpdate(bytes: Uint8Array): PackedUpdate {
+  return atOnce(readingUpdate(bytes));
+}
+
+/** The same, step by step. */
+export function* readingUpdate(bytes: Uint8Array): Steps<PackedUpdate> {
   if (bytes.length > form.PACKED_MAX_BYTES) throw invalid('it is too large');
   const input = new ByteReader(bytes);
   if (form.MAGIC.some((byte) => input.byte() !== byte)) throw invalid('it does not begin as one');
@@ -49,25 +60,20 @@ export function readUpdate(bytes: Uint8Array): PackedUpdate {
   if (format !== form.FORMAT) throw invalid(`its format is ${format}, not ${form.FORMAT}`);
   const flags = input.bounded(form.SNAPSHOT_FLAG, 'the flags');
   const version = input.varint();
-  const texts = readList(input, 'texts', () => input.text(form.TEXT_MAX_BYTES));
+  const texts = yield* readingList(input, 'texts', () => input.text(form.TEXT_MAX_BYTES));
   const read = new RecordReader(input, texts);
-  const places = readList(input, 'places', () => read.place());
-  const shapes = readList(input, 'shapes', () => read.shape());
+  const places = yield* readingList(input, 'places', () => read.place());
+  const shapes = yield* readingList(input, 'shapes', () => read.shape());
   const workloadCount = input.count('workloads');
   const workloadsAt = input.at;
-  const walk = (from: ByteReader, visit: (row: Readonly<PackedWorkload>) => void): void =>
-    walkWorkloads(
-      from,
-      { count: workloadCount, places: places.length, shapes: shapes.length },
-      visit,
-    );
+  const bounds = { count: workloadCount, places: places.length, shapes: shapes.length };
   const totals = { workloads: workloadCount, addresses: 0, uidBytes: 0 };
-  walk(input, ({ addresses, uidLength, nameLength }) => {
+  yield* eachInSteps(walkWorkloads(input, bounds), ({ addresses, uidLength, nameLength }) => {
     totals.addresses += addresses;
     totals.uidBytes += uidLength + nameLength;
   });
-  const services = readList(input, 'services', () => read.service());
-  const policies = readList(input, 'policies', () => read.policy());
+  const services = yield* readingList(input, 'services', () => read.service());
+  const policies = yield* readingList(input, 'policies', () => read.policy());
   const pods = readList(input, 'pods', () => read.pod());
   const keys = (): string[] => readList(input, 'keys', () => input.text(form.TEXT_MAX_BYTES));
   const removed = { workloads: keys(), services: keys(), policies: keys(), pods: keys() };
@@ -79,7 +85,7 @@ export function readUpdate(bytes: Uint8Array): PackedUpdate {
     places,
     shapes,
     totals,
-    eachWorkload: (visit) => walk(new ByteReader(bytes, workloadsAt), visit),
+    rows: () => walkWorkloads(new ByteReader(bytes, workloadsAt), bounds),
     services,
     policies,
     pods,
@@ -93,11 +99,19 @@ interface WorkloadBounds {
   readonly shapes: number;
 }
 
-function walkWorkloads(
+function* readingList<T>(input: ByteReader, what: string, item: () => T): Steps<T[]> {
+  const items: T[] = [];
+  for (let left = input.count(what); left > 0; left -= 1) {
+    items.push(item());
+    if (left % PER_STEP === 0) yield;
+  }
+  return items;
+}
+
+function* walkWorkloads(
   input: ByteReader,
   bounds: WorkloadBounds,
-  visit: (row: Readonly<PackedWorkload>) => void,
-): void {
+): Generator<Readonly<PackedWorkload>, void> {
   const row: PackedWorkload = {
     uidAt: 0,
     uidLength: 0,
@@ -120,6 +134,6 @@ function walkWorkloads(
     row.addresses = input.bounded(form.ADDRESSES_MAX, 'the number of addresses');
     row.addressesAt = input.at;
     for (let n = 0; n < row.addresses; n += 1) skipAddress(input);
-    visit(row);
+    yield row;
   }
 }

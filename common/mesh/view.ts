@@ -13,7 +13,8 @@ import { PolicyTable } from './policy-table.ts';
 import type { Policy } from './policy.ts';
 import { ServiceTable } from './service-table.ts';
 import type { Service } from './service.ts';
-import { readUpdate } from './unpack.ts';
+import { atOnce, type Steps } from './steps.ts';
+import { readingUpdate } from './unpack.ts';
 import type { PackedUpdate } from './unpack.ts';
 import type { MeshUpdate } from './update.ts';
 import { WorkloadTable } from './workload-table.ts';
@@ -60,26 +61,40 @@ export class View {
 
   /** Applies what `packUpdate` made; throws `MESSAGE_INVALID` and changes nothing if it is damaged. */
   apply(packed: Uint8Array): Applied {
-    const update = readUpdate(packed);
+    return atOnce(this.applying(packed));
+  }
+
+  /**
+   * The same, step by step. A snapshot is built beside what is in force, and takes its place at the
+   * last step; a change must be taken to its end at once, and no other may come between.
+   */
+  *applying(packed: Uint8Array): Steps<Applied> {
+    const update = yield* readingUpdate(packed);
     if (!update.snapshot && update.version <= this.#version) {
       throw new MeshError(
         'MESSAGE_INVALID',
         `Cannot apply version ${update.version}: the view is at ${this.#version} already`,
       );
     }
-    if (update.snapshot) {
-      this.#workloads = new WorkloadTable(update.totals);
-      this.#services = new ServiceTable();
-      this.#policies = new PolicyTable();
-      this.#pods = new Map();
-    }
+    const [workloads, services, policies, pods] = update.snapshot
+      ? ([
+          new WorkloadTable(update.totals),
+          new ServiceTable(),
+          new PolicyTable(),
+          new Map<string, LocalPod>(),
+        ] as const)
+      : ([this.#workloads, this.#services, this.#policies, this.#pods] as const);
     const touched = update.snapshot ? undefined : touchedUids(update);
-    this.#workloads.remove(update.removed.workloads);
-    this.#workloads.upsert(update);
-    this.#services.apply(update.services, update.removed.services);
-    this.#policies.apply(update.policies, update.removed.policies);
-    for (const uid of update.removed.pods) this.#pods.delete(uid);
-    for (const pod of update.pods) this.#pods.set(pod.uid, pod);
+    workloads.remove(update.removed.workloads);
+    yield* workloads.upsert(update);
+    yield* services.apply(update.services, update.removed.services);
+    yield* policies.apply(update.policies, update.removed.policies);
+    for (const uid of update.removed.pods) pods.delete(uid);
+    for (const pod of update.pods) pods.set(pod.uid, pod);
+    this.#workloads = workloads;
+    this.#services = services;
+    this.#policies = policies;
+    this.#pods = pods;
     this.#version = update.version;
     return {
       version: update.version,
@@ -161,8 +176,7 @@ function preference({ uid, health, tunnel }: Workload): number {
 
 function touchedUids(update: PackedUpdate): Set<string> {
   const uids = new Set(update.removed.workloads);
-  update.eachWorkload(({ uidAt, uidLength }) => {
+  for (const { uidAt, uidLength } of update.rows())
     uids.add(textAt(update.bytes, uidAt, uidLength));
-  });
   return uids;
 }

@@ -14,6 +14,7 @@ import { Pool } from './pool.ts';
 import type { Pooled } from './pool.ts';
 import { UidTable } from './uid-table.ts';
 import { packedAddressLength, unpackAddress } from './record-reader.ts';
+import { eachInSteps, mapInSteps, type Steps } from './steps.ts';
 import type { PackedUpdate, PackedWorkload, Totals } from './unpack.ts';
 import type { Health, Workload } from './workload.ts';
 
@@ -77,10 +78,10 @@ export class WorkloadTable {
   }
 
   /** Adds and replaces the workloads of a checked update. */
-  upsert(update: PackedUpdate): void {
-    const shapes = update.shapes.map((fields) => this.#internShape(fields));
-    const places = update.places.map((place) => this.#internPlace(place));
-    update.eachWorkload((packed) => {
+  *upsert(update: PackedUpdate): Steps<void> {
+    const shapes = yield* mapInSteps(update.shapes, (fields) => this.#internShape(fields));
+    const places = yield* mapInSteps(update.places, (place) => this.#internPlace(place));
+    yield* eachInSteps(update.rows(), (packed) => {
       const [shape, place] = [shapes[packed.shape], places[packed.place]];
       if (shape !== undefined && place !== undefined) {
         this.#put(update.bytes, packed, { shape, place });

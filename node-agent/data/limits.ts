@@ -77,3 +77,12 @@ export function isOwnPort(port: number): boolean {
     port === OUTBOUND_PORT || port === INBOUND_PORT || port === TUNNEL_PORT || port === DNS_PORT
   );
 }
+
+/** A snapshot up to this size is applied at once. */
+export const AT_ONCE_BYTES = 64 * 1024;
+/** How long a worker with connections builds a snapshot before it looks after them again. */
+export const PORTION_MS = 0.2;
+/** How long without connections. */
+export const LARGE_PORTION_MS = 5;
+/** From the end of a portion to the next one. */
+export const PORTION_EVERY_MS = 2;

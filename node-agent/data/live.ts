@@ -46,6 +46,10 @@ export class LiveConnections implements Task {
     for (const tell of waiting) tell();
   }
 
+  get isEmpty(): boolean {
+    return this.#byPod.size === 0;
+  }
+
   count(podUid: string): number {
     return this.#byPod.get(podUid)?.size ?? 0;
   }

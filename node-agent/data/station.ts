@@ -29,6 +29,7 @@ import { Pod } from './pod.ts';
 import { profileThread } from './profile.ts';
 import { acceptTunnel } from './served-tunnel.ts';
 import type { Shared } from './shared.ts';
+import { Updates } from './updates.ts';
 
 const TICK_MS = 1_000;
 
@@ -39,6 +40,7 @@ export class Station implements Task {
   readonly #table: FlowTable;
   readonly #outbox: Outbox;
   readonly #dns: DnsService;
+  readonly #updates: Updates;
   readonly #pods = new Map<string, Pod>();
   readonly #contexts = new Map<Identity, TlsContext>();
   readonly #probes = new Set<string>();
@@ -76,6 +78,13 @@ export class Station implements Task {
       resolve: (hostname, answer) => this.#resolve(hostname, answer),
       log: (level, message, fields) => this.log(level, message, fields),
     };
+    this.#updates = new Updates({
+      loop,
+      view,
+      live: this.#shared.live,
+      applied: (version) => this.#looksAnew(version),
+      failed: (error) => this.log('error', 'an update cannot be applied', describeFault(error)),
+    });
     this.#dns = new DnsService(this.#shared);
     loop.timers.after(TICK_MS, this);
   }
@@ -93,7 +102,7 @@ export class Station implements Task {
   handle(message: ToWorker): void {
     switch (message.kind) {
       case 'update':
-        this.#applyUpdate(message.packed);
+        this.#updates.add(message.packed);
         break;
       case 'credentials':
         this.#setContext(message.identity, createTlsContext(message.credentials));
@@ -112,7 +121,7 @@ export class Station implements Task {
         this.#post({ kind: 'done', ask: message.ask });
         break;
       case 'settle':
-        this.#post({ kind: 'done', ask: message.ask });
+        this.#updates.whenApplied(() => this.#post({ kind: 'done', ask: message.ask }));
         break;
       case 'forget probe':
         this.#probes.delete(keyOf(message.token));
@@ -149,8 +158,7 @@ export class Station implements Task {
     }
   }
 
-  #applyUpdate(packed: Uint8Array): void {
-    const { version } = this.#shared.view.apply(packed);
+  #looksAnew(version: number): void {
     this.#table.set('version', version);
     for (const pod of this.#pods.values()) pod.decisions.forget();
     for (const pod of this.#pods.values()) pod.changed();

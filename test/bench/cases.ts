@@ -15,6 +15,10 @@ export interface BenchCase {
   readonly metrics: readonly Metric[];
   /** All of client, server and proxies on one CPU: the clean figure for a single message. */
   readonly oneCpu?: boolean;
+  /** Ours alone, started anew with as many data workers and left without load. */
+  readonly unloadedWithWorkers?: number;
+  /** Also in the quick run, which has no time for all. */
+  readonly quick?: true;
 }
 
 const STREAM: readonly Metric[] = [
@@ -37,6 +41,9 @@ const IDLE: readonly Metric[] = [
   { key: 'kb_per_connection', title: 'KB/connection', better: 'less', digits: 2 },
   { key: 'rss_mb', title: 'RSS MB, both', better: 'less', digits: 0 },
 ];
+const UNLOADED: readonly Metric[] = [
+  { key: 'largest_rss_mb', title: 'RSS MB, the larger agent', better: 'less', digits: 0 },
+];
 
 export const CASES: readonly BenchCase[] = [
   { name: 'up1', title: 'one stream up', args: ['stream', '-n', '1', '-d', 'up'], metrics: STREAM },
@@ -51,12 +58,14 @@ export const CASES: readonly BenchCase[] = [
     title: 'eight streams up',
     args: ['stream', '-n', '8', '-d', 'up'],
     metrics: STREAM,
+    quick: true,
   },
   {
     name: 'down8',
     title: 'eight streams down',
     args: ['stream', '-n', '8', '-d', 'down'],
     metrics: STREAM,
+    quick: true,
   },
   {
     name: 'rr1',
@@ -75,6 +84,7 @@ export const CASES: readonly BenchCase[] = [
     title: '1 KB round trips, 1 connection, all on one CPU',
     args: ['rr', '-n', '1', '-s', '1024'],
     metrics: TRIP,
+    quick: true,
     oneCpu: true,
   },
   {
@@ -88,23 +98,34 @@ export const CASES: readonly BenchCase[] = [
     title: '1 KB round trips, 32 connections',
     args: ['rr', '-n', '32', '-s', '1024'],
     metrics: TRIP,
+    quick: true,
   },
   {
     name: 'crr8',
     title: 'new connections, 8 at a time',
     args: ['crr', '-n', '8'],
     metrics: CONNECT,
+    quick: true,
   },
   {
     name: 'idle1000',
     title: '1,000 idle connections',
     args: ['conns', '-n', '1000'],
     metrics: IDLE,
+    quick: true,
   },
   {
     name: 'idle5000',
     title: '5,000 idle connections',
     args: ['conns', '-n', '5000'],
     metrics: IDLE,
+  },
+  {
+    name: 'rss-idle',
+    title: 'idle agents, two data workers',
+    args: [],
+    metrics: UNLOADED,
+    unloadedWithWorkers: 2,
+    quick: true,
   },
 ];

@@ -95,7 +95,7 @@ const WORKERS = process.env['PLUMBLINE_WORKERS'] ?? '1';
 export const plumbline: Subject = {
   name: 'plumbline',
   missing: undefined,
-  async start(directory): Promise<Running> {
+  async start(directory, workers): Promise<Running> {
     const run = `${RUN}/plumb-bench-${randomUUID()}`;
     const tokens = AGENTS.map(({ node }) => ({ node, token: randomBytes(32).toString('hex') }));
     for (const path of ['mesh', 'controller', 'netns', ...AGENTS.map(({ node }) => node)]) {
@@ -157,7 +157,7 @@ export const plumbline: Subject = {
             '--run-dir',
             `${run}/${node}`,
             '--workers',
-            WORKERS,
+            String(workers ?? WORKERS),
           ]),
         );
       }

