@@ -67,6 +67,8 @@ export function readConfig(flags: AgentFlags): AgentConfig {
     }
     return ms ?? 0;
   };
+  const drainMs = duration('drain', '5s');
+  const takeoverTimeoutMs = duration('takeoverTimeout', '10s');
   const config: AgentConfig = {
     node: required('node', /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'the name of this node'),
     controller: required('controller', /^wss:\/\/[^/\s]+$/, 'wss://HOST:PORT'),
@@ -79,8 +81,8 @@ export function readConfig(flags: AgentFlags): AgentConfig {
     trustDomain: flags['trustDomain'] ?? 'cluster.local',
     cluster: flags['cluster'] ?? 'Kubernetes',
     workers,
-    drainMs: duration('drain', '5s'),
-    takeoverTimeoutMs: duration('takeoverTimeout', '10s'),
+    drainMs,
+    takeoverTimeoutMs,
     logLevel: oneOf('logLevel', LEVELS, 'info'),
     logFormat: oneOf('logFormat', ['json', 'text'], 'json'),
     accessLog: oneOf('accessLog', ['json', 'text', 'off'], 'json'),
