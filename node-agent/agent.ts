@@ -7,7 +7,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { AdminServer } from '#common/admin.ts';
 import { ControlClient } from '#common/control/client.ts';
 import type { LogControl, Logger } from '#common/log.ts';
@@ -20,8 +19,6 @@ import { HostRules } from './capture/host-rules.ts';
 import { Prover } from './capture/proof.ts';
 import type { AgentConfig } from './config.ts';
 import { DataPlane } from './data/data-plane.ts';
-import type { Listener } from './data/messages.ts';
-import { HandoverServer, takeOver, type Takeover } from './handover.ts';
 import type { CertificateStore } from './identity/certificate-store.ts';
 import { TrustStore } from './identity/trust-store.ts';
 import { MeshState } from './mesh-state.ts';
@@ -31,6 +28,7 @@ import { PodJourney } from './pod-steps.ts';
 import { NetnsDirectory } from './pods/netns.ts';
 import { readResolvers } from './resolvers.ts';
 import { StatusReports } from './status-reports.ts';
+import { Succession } from './succession.ts';
 import { PolicyVerdicts } from './tcp-metrics.ts';
 
 export interface AgentOptions {
@@ -46,14 +44,11 @@ export interface AgentOptions {
 }
 
 const CLUSTER_DOMAIN = 'cluster.local';
-/** A successor that cannot serve all pods in this time gives the listeners back. */
-const TAKEOVER_DEADLINE_MS = 20_000;
 
 export class Agent {
   readonly #options: AgentOptions;
   readonly #startedAtMs = Date.now();
   readonly #stopped = new AbortController();
-  readonly #inherited = new Map<string, readonly Listener[]>();
   readonly #readiness: Readiness;
   readonly #verdicts = new PolicyVerdicts();
   readonly #mesh: MeshState;
@@ -62,12 +57,12 @@ export class Agent {
   readonly #dataPlane: DataPlane;
   readonly #control: ControlClient;
   readonly #reports: StatusReports;
+  readonly #succession: Succession;
   readonly #servers: AdminServer[] = [];
   /** Made when it is known which iptables this node has. */
   #captures: CaptureSet | undefined;
   #pods: PodSet | undefined;
   #journey: PodJourney | undefined;
-  #handover: HandoverServer | undefined;
   #isReplaced = false;
 
   constructor(options: AgentOptions) {
@@ -104,6 +99,18 @@ export class Agent {
       dataPlane: this.#dataPlane,
       control: () => this.#control,
     });
+    this.#succession = new Succession({
+      config,
+      log,
+      signal: this.#stopped.signal,
+      dataPlane: this.#dataPlane,
+      save: async () => this.#mesh.stop(),
+      onGiven: () => {
+        this.#captures?.stop();
+        this.#pods?.stop();
+      },
+      onReplaced: () => void this.#replaced(),
+    });
     this.#control = this.#controlClient();
     this.#reports = new StatusReports({
       control: this.#control,
@@ -127,7 +134,7 @@ export class Agent {
     const { config, log } = this.#options;
     const hasState = this.#readiness.blockedBy('first state of the mesh');
     const hasPods = this.#readiness.blockedBy('capture of the pods that are here');
-    const takeover = await this.#takeOver();
+    await this.#succession.begin();
     const { hostRules, captures, pods } = await this.#makeCapture();
     await hostRules.start();
     // Before the certificates: what is put in force goes to the workers that there are.
@@ -138,7 +145,7 @@ export class Agent {
     await this.#control.start();
     this.#reports.start();
     await this.#serve(captures, pods);
-    void this.#becomeReady(takeover, pods, () => {
+    void this.#becomeReady(pods, () => {
       hasState();
       hasPods();
       void hostRules.prune(wantedIn(pods)).catch((error: unknown) => {
@@ -157,7 +164,7 @@ export class Agent {
     if (this.#stopped.signal.aborted) return;
     this.#stopped.abort(new Error('the agent is stopping'));
     const { config, log } = this.#options;
-    await this.#handover?.stop();
+    await this.#succession.stop();
     await Promise.all(this.#servers.map(async (server) => server.stop()));
     this.#pods?.stop();
     this.#captures?.stop();
@@ -168,22 +175,6 @@ export class Agent {
     await this.#dataPlane.drain(config.drainMs);
     await this.#dataPlane.stop();
     log.info('node agent stopped', { node: config.node });
-  }
-
-  async #takeOver(): Promise<Takeover | undefined> {
-    const { config, log } = this.#options;
-    const path = `${config.runDir}/handover.sock`;
-    try {
-      const takeover = await takeOver(path, this.#stopped.signal);
-      for (const { podUid, listeners } of takeover?.pods ?? [])
-        this.#inherited.set(podUid, listeners);
-      if (takeover !== undefined)
-        log.info('listeners received from a predecessor', { pods: takeover.pods.length });
-      return takeover;
-    } catch (error) {
-      log.warn('a predecessor did not hand over; listening beside it', { error });
-      return undefined;
-    }
   }
 
   async #makeCapture() {
@@ -208,7 +199,7 @@ export class Agent {
       hostRules,
       dns: { resolvers: await readResolvers(config.resolvConf), clusterDomain: CLUSTER_DOMAIN },
       drainMs: config.drainMs,
-      inherited: this.#inherited,
+      inherited: this.#succession.inherited,
     });
     const pods = new PodSet(journey, log);
     this.#captures = captures;
@@ -221,39 +212,15 @@ export class Agent {
     return { hostRules, captures, pods };
   }
 
-  /** The predecessor is let go when all its pods are served here; then the next one may come. */
-  async #becomeReady(
-    takeover: Takeover | undefined,
-    pods: PodSet,
-    ready: () => void,
-  ): Promise<void> {
-    const { config, log } = this.#options;
-    const late = delay(TAKEOVER_DEADLINE_MS, undefined, { ref: false });
-    const settled = this.#mesh.first.then(async () => pods.settled());
-    if (takeover === undefined) await settled;
-    else await Promise.race([settled, late]);
+  async #becomeReady(pods: PodSet, ready: () => void): Promise<void> {
+    await this.#succession.complete(this.#mesh.first.then(async () => pods.settled()));
     if (this.#stopped.signal.aborted) return;
-    if (this.#inherited.size > 0)
-      log.warn('inherited pods are not known here', { pods: this.#inherited.size });
-    takeover?.confirm();
-    await settled;
-    const handover = new HandoverServer({
-      path: `${config.runDir}/handover.sock`,
-      log,
-      listeners: () => this.#dataPlane.listeners(),
-      taken: () => void this.#replaced(),
-    });
-    this.#handover = handover;
-    await handover.start();
     ready();
     this.#reports.now();
   }
 
   async #replaced(): Promise<void> {
     this.#isReplaced = true;
-    this.#captures?.stop();
-    this.#pods?.stop();
-    await this.#dataPlane.releaseListeners();
     await this.stop();
     this.#options.onReplaced();
   }

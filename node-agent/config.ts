@@ -21,6 +21,8 @@ export interface AgentConfig {
   readonly resolvConf: string;
   readonly workers: number;
   readonly drainMs: number;
+  /** A predecessor that does not answer for so long is given up. */
+  readonly takeoverTimeoutMs: number;
   readonly trustDomain: string;
   readonly cluster: string;
   readonly logLevel: Level;
@@ -57,12 +59,16 @@ export function readConfig(flags: AgentFlags): AgentConfig {
   if (!Number.isInteger(workers) || workers < 1 || workers > MOST_WORKERS) {
     problems.push(`--workers: expected 1 to ${MOST_WORKERS}, found ${quote(flags['workers'])}`);
   }
-  const drainMs = readDuration(flags['drain'] ?? '5s');
-  if (drainMs === undefined) {
-    problems.push(
-      `--drain: expected a duration such as 5s or 500ms, found ${quote(flags['drain'])}`,
-    );
-  }
+  const duration = (name: string, fallback: string): number => {
+    const ms = readDuration(flags[name] ?? fallback);
+    if (ms === undefined) {
+      const found = quote(flags[name]);
+      problems.push(`--${kebab(name)}: expected a duration such as 5s or 500ms, found ${found}`);
+    }
+    return ms ?? 0;
+  };
+  const drainMs = duration('drain', '5s');
+  const takeoverTimeoutMs = duration('takeoverTimeout', '10s');
   const config: AgentConfig = {
     node: required('node', /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'the name of this node'),
     controller: required('controller', /^wss:\/\/[^/\s]+$/, 'wss://HOST:PORT'),
@@ -75,7 +81,8 @@ export function readConfig(flags: AgentFlags): AgentConfig {
     trustDomain: flags['trustDomain'] ?? 'cluster.local',
     cluster: flags['cluster'] ?? 'Kubernetes',
     workers,
-    drainMs: drainMs ?? 0,
+    drainMs,
+    takeoverTimeoutMs,
     logLevel: oneOf('logLevel', LEVELS, 'info'),
     logFormat: oneOf('logFormat', ['json', 'text'], 'json'),
     accessLog: oneOf('accessLog', ['json', 'text', 'off'], 'json'),

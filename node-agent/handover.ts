@@ -1,50 +1,60 @@
 /**
- * How an agent gives its listeners to its successor, so that no connection is refused or lost.
+ * How an agent gives what it has to its successor, so that no connection is refused, lost or cut.
  *
- * The very descriptors go over (SCM_RIGHTS), with the connections that wait in their queues. Until
- * the successor has said that it serves them the predecessor goes on accepting, so there is a server
- * at every moment; a hand-over that is cut leaves the predecessor as it was. Both ends check that the
- * other runs as the same user. The format has a version: who cannot read it says so and takes
- * nothing.
+ * First the listeners, by their very descriptors (SCM_RIGHTS) with what waits in their queues: both
+ * agents accept from then on. When the successor serves all pods it asks for the live connections:
+ * the workers here stand still and hand over what they have open. Until the successor has said that
+ * it holds everything, and has been told `yours`, all of it is this agent's; from `yours` on it never
+ * touches it again. If anything goes wrong before that, the workers here go on as if nothing had
+ * been. What was in the middle of something (a handshake) is handed over in later rounds.
  *
- *   successor                         predecessor
- *   {handover:1, ask:"take"}    ──▶
- *                               ◀──  {handover:1, pods:N}
- *                               ◀──  {podUid, services:[…]} + descriptors     N times
- *   {handover:1, ask:"took"}    ──▶  stops accepting, drains, ends
+ *   successor                              predecessor
+ *   {ask:"take"}                     ──▶
+ *                                    ◀──   {pods:N, state:1}, {podUid, services} + descriptors, N times
+ *   {ask:"give", state:1, pods}      ──▶   stands still
+ *                                    ◀──   {round, parts} + files with the state, then descriptors
+ *   {ask:"restored", round}          ──▶
+ *                                    ◀──   {yours:round}; goes on with the rest, gives it in rounds
+ *                                    ◀──   {done:true}, drains, ends
+ *   {ask:"took"}: listeners alone are wanted or left: stop accepting, drain, end.
  */
 import { rmSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { MeshError } from '#common/errors.ts';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '#common/log.ts';
-import { EAGAIN, ENOENT, ECONNREFUSED, errnoName } from '#common/sys/constants.ts';
+import { errnoName } from '#common/sys/constants.ts';
 import { accept, closeFd, listen } from '#common/sys/libc.ts';
-import {
-  bindUnix,
-  connectUnix,
-  peerCredentials,
-  receiveDescriptors,
-  sendDescriptors,
-  unixSocket,
-  type Received,
-} from '#common/sys/unix-socket.ts';
+import { bindUnix, unixSocket } from '#common/sys/unix-socket.ts';
 import type { PodListeners } from './data/data-plane.ts';
-import type { Listener, Service } from './data/messages.ts';
+import { STATE_FORMAT } from './data/handover-state.ts';
+import type { Giving } from './data/live-handover.ts';
+import { failed, Link, pause } from './handover-link.ts';
+import type { Message } from './handover-link.ts';
 
-const FORMAT = 1;
-/** Node's loop cannot wait for such sockets; while a hand-over is under way we look this often. */
-const POLL_MS = 25;
 /** For a successor to come; each look wakes the main thread, and some message waits for that. */
-const ACCEPT_POLL_MS = 250;
-const STEP_DEADLINE_MS = 10_000;
-const SERVICES: readonly Service[] = ['outbound', 'inbound', 'tunnel', 'dns-tcp', 'dns-udp'];
+const ACCEPT_LOOK_MS = 250;
+/** A successor that starts on a busy machine needs a while to serve all pods. */
+const START_DEADLINE_MS = 60_000;
+/** How long connections stand still for a successor that does not answer. */
+const HOLD_MS = 2_000;
+/** What is in the middle of a handshake now is not a moment later. */
+const ROUND_EVERY_MS = 100;
 
 export interface HandoverDeps {
   readonly path: string;
   readonly log: Logger;
+  /** What a successor starts from is on disk. */
+  readonly prepare: () => Promise<void>;
   /** The listeners as they are now. */
   readonly listeners: () => readonly PodListeners[];
-  /** The successor serves them: stop accepting, drain, end. */
+  /** Makes the workers stand still with what they have open in these pods. */
+  readonly give: (podUids: readonly string[]) => Promise<Giving>;
+  /** The successor serves the pods: stop accepting. */
+  readonly given: () => Promise<void>;
+  /** Connections and tunnels that are still open here. */
+  readonly left: () => number;
+  /** How long what is left may go on here. */
+  readonly drainMs: number;
+  /** Nothing more is handed over: drain, end. */
   readonly taken: () => void;
 }
 
@@ -79,153 +89,163 @@ export class HandoverServer {
     while (!signal.aborted) {
       const fd = accept(this.#fd);
       if (fd < 0) {
-        await pause(signal, ACCEPT_POLL_MS);
+        await pause(ACCEPT_LOOK_MS, signal);
         continue;
       }
-      try {
-        if (await this.#give(fd, signal)) return;
-      } catch (error) {
-        this.#deps.log.warn('hand-over failed; this agent goes on', { error });
-      } finally {
-        closeFd(fd);
+      if (await this.#succeeded(fd, signal)) {
+        this.#deps.taken();
+        return;
       }
     }
   }
 
-  async #give(fd: number, signal: AbortSignal): Promise<boolean> {
-    checkPeer(fd);
-    if ((await ask(fd, signal)) !== 'take') return false;
+  /** Whether whoever called has become the successor. */
+  async #succeeded(fd: number, signal: AbortSignal): Promise<boolean> {
+    const { log } = this.#deps;
+    let link: Link | undefined;
+    try {
+      link = new Link(fd, signal);
+      return await this.#converse(link);
+    } catch (error) {
+      log.warn('hand-over failed; this agent goes on', { error });
+      return link !== undefined && (await this.#lastWord(link));
+    } finally {
+      link?.close();
+    }
+  }
+
+  async #converse(link: Link): Promise<boolean> {
+    const { log } = this.#deps;
+    for (;;) {
+      const message = await hear(link, START_DEADLINE_MS);
+      switch (message['ask']) {
+        case 'take':
+          await this.#giveListeners(link);
+          break;
+        case 'give':
+          if (await this.#giveLive(link, message)) return true;
+          break;
+        case 'took':
+          await this.#tookListeners();
+          return true;
+        default:
+          log.debug('the successor says what is not expected here', { ask: message['ask'] });
+      }
+    }
+  }
+
+  async #giveListeners(link: Link): Promise<void> {
+    await this.#deps.prepare();
     const pods = this.#deps.listeners();
-    send(fd, { handover: FORMAT, pods: pods.length }, []);
+    await link.send({ pods: pods.length, state: STATE_FORMAT });
     for (const { podUid, listeners } of pods) {
       const services = listeners.map(({ service }) => service);
-      send(
-        fd,
-        { podUid, services },
-        listeners.map((listener) => listener.fd),
-      );
+      const fds = listeners.map((listener) => listener.fd);
+      await link.send({ podUid, services }, fds);
     }
-    if ((await ask(fd, signal)) !== 'took') return false;
-    this.#deps.log.info('a successor took the listeners', { pods: pods.length });
-    this.#deps.taken();
+  }
+
+  /** The successor wants the listeners alone; what is open here drains. */
+  async #tookListeners(): Promise<void> {
+    const left = this.#deps.left();
+    this.#deps.log.info('a successor took the listeners; what is open drains', { left });
+    await this.#deps.given();
+  }
+
+  async #giveLive(link: Link, { state, pods }: Message): Promise<boolean> {
+    const { log, given } = this.#deps;
+    if (state !== STATE_FORMAT || !isTexts(pods)) {
+      log.warn('the successor reads another form of connections; they drain', { state });
+      await link.send({ cannot: `form ${String(state)} of connections`, state: STATE_FORMAT });
+      return false;
+    }
+    if (!(await this.#round(link, 1, pods))) return false;
+    await given();
+    try {
+      await this.#giveRest(link, pods);
+      await link.send({ done: true });
+    } catch (error) {
+      log.warn('the successor has gone; what is left here drains', { error });
+    }
     return true;
   }
-}
 
-export interface Takeover {
-  readonly pods: readonly PodListeners[];
-  /** Say it once all of them are served here; the predecessor then stops accepting. */
-  readonly confirm: () => void;
-  /** Give everything back; the predecessor goes on as it was. */
-  readonly cancel: () => void;
-}
-
-/** The successor's side; undefined when there is no predecessor. Throws `HANDOVER_FAILED`. */
-export async function takeOver(path: string, signal: AbortSignal): Promise<Takeover | undefined> {
-  const fd = check(unixSocket(), 'make a socket');
-  const connected = connectUnix(fd, path);
-  if (connected === -ENOENT || connected === -ECONNREFUSED) {
-    closeFd(fd);
-    return undefined;
-  }
-  const pods: PodListeners[] = [];
-  const cancel = (): void => {
-    for (const { listeners } of pods) for (const listener of listeners) closeFd(listener.fd);
-    closeFd(fd);
-  };
-  try {
-    check(connected, `connect to "${path}"`);
-    checkPeer(fd);
-    send(fd, { handover: FORMAT, ask: 'take' }, []);
-    const head = parse((await receive(fd, signal)).payload);
-    if (head['handover'] !== FORMAT || typeof head['pods'] !== 'number') {
-      throw failed(`the predecessor speaks format "${String(head['handover'])}", not ${FORMAT}`);
+  /** What was in the middle of something, until nothing is left or the time to drain is over. */
+  async #giveRest(link: Link, pods: readonly string[]): Promise<void> {
+    const until = performance.now() + this.#deps.drainMs;
+    for (let round = 2; this.#deps.left() > 0 && performance.now() < until; round += 1) {
+      await delay(ROUND_EVERY_MS);
+      await this.#round(link, round, pods);
     }
-    for (let left = head['pods']; left > 0; left -= 1)
-      pods.push(readPod(await receive(fd, signal)));
-  } catch (error) {
-    cancel();
-    throw error;
   }
-  return {
-    pods,
-    cancel,
-    confirm: () => {
-      send(fd, { handover: FORMAT, ask: 'took' }, []);
-      closeFd(fd);
-    },
-  };
-}
 
-function readPod({ payload, descriptors }: Received): PodListeners {
-  const { podUid, services } = parse(payload);
-  const listeners: Listener[] = [];
-  if (
-    typeof podUid !== 'string' ||
-    !Array.isArray(services) ||
-    services.length !== descriptors.length
-  ) {
-    for (const fd of descriptors) closeFd(fd);
-    throw failed('a pod is described wrongly');
-  }
-  for (const [i, fd] of descriptors.entries()) {
-    const service = SERVICES.find((one) => one === services[i]);
-    if (service === undefined) closeFd(fd);
-    else listeners.push({ service, fd });
-  }
-  return { podUid, listeners };
-}
-
-async function ask(fd: number, signal: AbortSignal): Promise<unknown> {
-  const { payload, descriptors } = await receive(fd, signal);
-  for (const descriptor of descriptors) closeFd(descriptor);
-  const message = parse(payload);
-  if (message['handover'] !== FORMAT)
-    throw failed(`the successor speaks format "${String(message['handover'])}", not ${FORMAT}`);
-  return message['ask'];
-}
-
-async function receive(fd: number, signal: AbortSignal): Promise<Received> {
-  const deadline = Date.now() + STEP_DEADLINE_MS;
-  while (Date.now() < deadline) {
-    const received = receiveDescriptors(fd);
-    if (typeof received !== 'number') {
-      if (received.payload.length === 0) throw failed('the other side closed the socket');
-      return received;
+  /** Hands over what can move now; whether it has become the successor's. */
+  async #round(link: Link, round: number, pods: readonly string[]): Promise<boolean> {
+    const giving = await this.#deps.give(pods);
+    const since = performance.now();
+    if (round > 1 && giving.units === 0) {
+      await giving.settle(true);
+      return false;
     }
-    if (received !== -EAGAIN) throw failed(`receiving failed with ${errnoName(-received)}`);
-    await pause(signal);
-    signal.throwIfAborted();
+    try {
+      await this.#sendRound(link, round, giving);
+      const deadline = since + HOLD_MS;
+      for (;;) {
+        const { ask, round: of } = await hear(link, Math.max(0, deadline - performance.now()));
+        if (ask === 'failed' && of === round) throw failed('the successor cannot take them up');
+        if (ask === 'restored' && of === round) break;
+      }
+      // When this has been sent they are the successor's, and when it cannot be sent they are not.
+      await link.send({ yours: round });
+    } catch (error) {
+      this.#deps.log.warn('connections stay with this agent', { round, error });
+      await giving.settle(true);
+      await link.send({ kept: round });
+      return false;
+    }
+    await giving.settle(false);
+    const heldMs = Math.round(performance.now() - since);
+    this.#deps.log.info('a successor took connections', { units: giving.units, round, heldMs });
+    return true;
   }
-  throw failed(`no answer within ${STEP_DEADLINE_MS / 1000} s`);
-}
 
-function send(fd: number, message: object, descriptors: readonly number[]): void {
-  check(sendDescriptors(fd, Buffer.from(JSON.stringify(message)), descriptors), 'send');
-}
-
-function parse(payload: Buffer): Record<string, unknown> {
-  const message: unknown = JSON.parse(payload.toString('utf8'));
-  if (typeof message !== 'object' || message === null) throw failed('a message is no object');
-  return { ...message };
-}
-
-function checkPeer(fd: number): void {
-  const peer = peerCredentials(fd);
-  if (peer === undefined || peer.uid !== process.getuid?.()) {
-    throw failed(`the other side runs as user ${peer?.uid ?? 'unknown'}`);
+  async #sendRound(link: Link, round: number, { parts }: Giving): Promise<void> {
+    const counts = parts.map(({ descriptors }) => descriptors.length);
+    await link.send(
+      { round, parts: counts },
+      parts.map(({ memory }) => memory),
+    );
+    await link.sendAll(parts.flatMap(({ descriptors }) => descriptors));
   }
+
+  /** A successor that has given us up may have said so before we came to read it. */
+  async #lastWord(link: Link): Promise<boolean> {
+    try {
+      for (;;) {
+        const received = link.receiveNow();
+        if (received === undefined) return false;
+        for (const fd of received.descriptors) closeFd(fd);
+        if (received.message['ask'] !== 'took') continue;
+        await this.#tookListeners();
+        return true;
+      }
+    } catch {
+      return false;
+    }
+  }
+}
+
+async function hear(link: Link, withinMs: number): Promise<Message> {
+  const { message, descriptors } = await link.receive(withinMs);
+  for (const fd of descriptors) closeFd(fd);
+  return message;
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string');
 }
 
 function check(result: number, attempt: string): number {
   if (result >= 0) return result;
   throw failed(`cannot ${attempt}: ${errnoName(-result)}`);
-}
-
-function failed(found: string): MeshError {
-  return new MeshError('HANDOVER_FAILED', `Cannot hand the listeners over: ${found}`);
-}
-
-async function pause(signal: AbortSignal, ms = POLL_MS): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch(() => {});
 }

@@ -34,6 +34,11 @@ const program = new Command('node-agent')
     'how long connections may go on when the agent or a pod leaves',
     '5s',
   )
+  .option(
+    '--takeover-timeout <duration>',
+    'how long a predecessor may take for a step of the hand-over',
+    '10s',
+  )
   .option('--trust-domain <name>', 'trust domain of the identities', 'cluster.local')
   .option('--log-level <level>', 'debug, info, warn or error', 'info')
   .option('--log-format <format>', 'json or text', 'json')

@@ -32,6 +32,16 @@ export interface TcpOwner {
   onClosed(error: MeshError | undefined): void;
 }
 
+/** A socket as plain data; what is queued in base64. */
+export interface TcpState {
+  /** Where it is still connecting to; '' when it is connected. */
+  readonly connecting: string;
+  readonly queued: string;
+  readonly readEnded: boolean;
+  readonly writeEnded: boolean;
+  readonly finSent: boolean;
+}
+
 export class TcpSocket implements Watcher, Task {
   readonly fd: number;
   /** Set when a read returned 0: nothing more will come. */
@@ -135,6 +145,37 @@ export class TcpSocket implements Watcher, Task {
     closeFd(this.fd);
     this.#queue.clear();
     this.#owner.onClosed(error ?? this.#failure);
+  }
+
+  /** All there is to the socket beside its descriptor; undefined when it has failed or is closed. */
+  state(): TcpState | undefined {
+    if (this.#closed || this.#failure !== undefined) return undefined;
+    return {
+      connecting: this.#connecting ? this.#target : '',
+      queued: this.#queue.length === 0 ? '' : this.#queue.toBuffer().toString('base64'),
+      readEnded: this.readEnded,
+      writeEnded: this.#ending,
+      finSent: this.#ended,
+    };
+  }
+
+  /** Goes on where the socket has stopped that `state` was taken from; its events tell the rest. */
+  restore(state: TcpState): void {
+    const queued = Buffer.from(state.queued, 'base64');
+    if (queued.length > 0) this.#queue.append(queued, 0, queued.length);
+    this.readEnded = state.readEnded;
+    this.#ending = state.writeEnded;
+    this.#ended = state.finSent;
+  }
+
+  /** Lets go of the socket without a word to peer or owner: another process goes on with it. */
+  release(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#connectTimer !== undefined) this.#loop.timers.cancel(this.#connectTimer);
+    this.#loop.remove(this.fd);
+    closeFd(this.fd);
+    this.#queue.clear();
   }
 
   onEvents(events: number): void {

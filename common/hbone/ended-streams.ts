@@ -16,6 +16,11 @@ export class EndedStreams {
     if (oldest !== undefined) this.#endingById.delete(oldest);
   }
 
+  /** What is remembered, the oldest first. */
+  state(): [number, Ending][] {
+    return Array.from(this.#endingById);
+  }
+
   endingOf(id: number): Ending | undefined {
     return this.#endingById.get(id);
   }

@@ -11,6 +11,7 @@ import { ReceiveWindow } from '../http2/receive-window.ts';
 import type { MeshError } from '../errors.ts';
 import { encodeResponse, responseBytes, type ConnectResponse } from './headers.ts';
 import type { Sender, SendSide } from './send-side.ts';
+import type { StreamState } from './session-state.ts';
 import type { Stream, StreamOwner } from './stream.ts';
 
 /** How a stream came to its end; decides what a late frame for it means. */
@@ -52,6 +53,35 @@ export class OpenStream implements Stream, Sender {
 
   get unconsumed(): number {
     return this.#received.unconsumed - this.#undelivered;
+  }
+
+  /** A stream that goes on where the one has stopped that `state` was taken from. */
+  static restored(state: StreamState, host: StreamHost): OpenStream {
+    const stream = new OpenStream(state.id, host);
+    stream.sendWindow = state.sendWindow;
+    stream.answered = state.answered;
+    stream.localEnded = state.localEnded;
+    stream.remoteEnded = state.remoteEnded;
+    stream.closed = state.closed;
+    stream.#cut = state.cut;
+    stream.#undelivered = state.undelivered;
+    stream.#received.restore(state.received);
+    return stream;
+  }
+
+  state(): StreamState {
+    const { id, sendWindow, answered, localEnded, remoteEnded, closed } = this;
+    return {
+      id,
+      sendWindow,
+      answered,
+      localEnded,
+      remoteEnded,
+      closed,
+      cut: this.#cut,
+      undelivered: this.#undelivered,
+      received: this.#received.state(),
+    };
   }
 
   respond(status: number, response: ConnectResponse = {}): void {

@@ -13,6 +13,7 @@ import { HpackDecoder } from '../http2/hpack-decoder.ts';
 import type { Guards } from './guards.ts';
 import type { OpenStream } from './open-stream.ts';
 import type { SendSide } from './send-side.ts';
+import type { DataFrameState } from './session-state.ts';
 import type { Role, StreamTable } from './stream-table.ts';
 
 /** What a receive side tells its session. */
@@ -50,6 +51,19 @@ export class ReceiveSide implements FrameSink {
   constructor(deps: ReceiveDeps) {
     this.#deps = deps;
     this.#decoder = new HpackDecoder(deps.maxHeaderList);
+  }
+
+  /** Where in a frame it stands; undefined when more than plain numbers would be needed to go on. */
+  state(): DataFrameState | undefined {
+    if (this.#blocks.isOpen || !this.#decoder.hasNoTable) return undefined;
+    return { stream: this.#stream?.id ?? 0, length: this.#length, ends: this.#ends };
+  }
+
+  restore(state: DataFrameState): void {
+    this.#decoder.limitTable(0);
+    this.#stream = this.#deps.table.find(state.stream);
+    this.#length = state.length;
+    this.#ends = state.ends;
   }
 
   onDataFrame(id: number, length: number, flags: number): void {

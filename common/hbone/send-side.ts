@@ -37,6 +37,15 @@ export class SendSide {
     this.peer = peer;
   }
 
+  /** What the peer takes in all streams together. */
+  get window(): number {
+    return this.#window;
+  }
+
+  restoreWindow(window: number): void {
+    this.#window = window;
+  }
+
   /** Bytes that this stream may send now; when 0, it is woken as soon as that may have changed. */
   room(sender: Sender): number {
     const window = Math.min(sender.sendWindow, this.#window);

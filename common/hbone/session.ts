@@ -30,10 +30,11 @@ import {
   type InvalidRequest,
 } from './headers.ts';
 import { KeepAlive } from './keep-alive.ts';
-import type { Ending, OpenStream } from './open-stream.ts';
+import { OpenStream, type Ending, type StreamHost } from './open-stream.ts';
 import type { Outlet } from './outlet.ts';
 import { ReceiveSide } from './receive-side.ts';
 import { SendSide } from './send-side.ts';
+import type { SessionState, StreamState } from './session-state.ts';
 import { StreamTable, type Role } from './stream-table.ts';
 import type { Stream } from './stream.ts';
 
@@ -85,6 +86,8 @@ export class HboneSession {
   readonly #now: () => number;
   readonly #maxStreams: number;
   readonly #send: SendSide;
+  readonly #host: StreamHost;
+  readonly #receiveSide: ReceiveSide;
   readonly #table: StreamTable;
   readonly #reader: FrameReader;
   readonly #received = new ReceiveWindow(limits.CONNECTION_WINDOW, limits.CONNECTION_HOLD);
@@ -105,7 +108,7 @@ export class HboneSession {
     this.#keepAlive = new KeepAlive(this.#startedAt);
     this.#send = new SendSide(deps.outlet, new PeerSettings(role === 'client'));
     const guards = new Guards(deps.limits?.rates ?? limits.RATES, now);
-    const host = {
+    this.#host = {
       send: this.#send,
       onConsumed: (bytes: number): void => this.#onConsumed(bytes),
       onEnded: (stream: OpenStream, how: Ending): void => this.#onEnded(stream, how),
@@ -113,11 +116,11 @@ export class HboneSession {
     this.#table = new StreamTable({
       role,
       maxStreams: this.#maxStreams,
-      host,
+      host: this.#host,
       guards,
       onRequest: (stream, request) => owner.onRequest(stream, request),
     });
-    const receiveSide = new ReceiveSide({
+    this.#receiveSide = new ReceiveSide({
       role,
       maxHeaderList: maxHeaderList(role),
       table: this.#table,
@@ -132,7 +135,7 @@ export class HboneSession {
         onConsumed: (bytes) => this.#onConsumed(bytes),
       },
     });
-    this.#reader = new FrameReader(receiveSide, { expectPreface: role === 'server' });
+    this.#reader = new FrameReader(this.#receiveSide, { expectPreface: role === 'server' });
   }
 
   /** How many streams are open. */
@@ -168,6 +171,47 @@ export class HboneSession {
 
   canOpen(): boolean {
     return this.room() > 0;
+  }
+
+  /**
+   * All there is to the session, to be taken between two passes of the loop; undefined when it is
+   * not ready, dead, or inside what is no plain data (a header block in pieces).
+   */
+  state(): SessionState | undefined {
+    const frame = this.#receiveSide.state();
+    const phase = this.#phase;
+    if (frame === undefined || !this.ready || phase === 'new' || phase === 'dead') return undefined;
+    return {
+      role: this.#role,
+      phase,
+      awaitsDrainAnswer: this.#drainingSince !== Infinity,
+      peerGoesAway: this.#peerGoesAway,
+      received: this.#received.state(),
+      sendWindow: this.#send.window,
+      peer: this.#send.peer.state(),
+      table: this.#table.state(),
+      reader: this.#reader.state(),
+      frame,
+    };
+  }
+
+  /** Takes the place of `start` in a session that goes on with the state of another. */
+  restore(state: SessionState): void {
+    this.#phase = state.phase;
+    if (state.awaitsDrainAnswer) this.#drainingSince = this.#now();
+    this.#peerGoesAway = state.peerGoesAway;
+    this.#received.restore(state.received);
+    this.#send.restoreWindow(state.sendWindow);
+    this.#send.peer.restore(state.peer);
+    this.#table.restore(state.table);
+    this.#reader.restore(state.reader);
+    this.#receiveSide.restore(state.frame);
+  }
+
+  /** The stream of a restored session that this state is of; one that is closed is in no table. */
+  streamOf(state: StreamState): Stream {
+    const stream = state.closed ? undefined : this.#table.find(state.id);
+    return stream ?? OpenStream.restored(state, this.#host);
   }
 
   /** Writes what opens our direction. */

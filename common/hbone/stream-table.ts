@@ -14,6 +14,7 @@ import { EndedStreams } from './ended-streams.ts';
 import type { Guards } from './guards.ts';
 import { readRequest, readResponse, type ConnectRequest, type InvalidRequest } from './headers.ts';
 import { OpenStream, type Ending, type StreamHost } from './open-stream.ts';
+import type { StreamTableState } from './session-state.ts';
 
 export type Role = 'client' | 'server';
 
@@ -58,6 +59,26 @@ export class StreamTable {
 
   find(id: number): OpenStream | undefined {
     return this.#streams.get(id);
+  }
+
+  state(): StreamTableState {
+    return {
+      lastPeerId: this.#lastPeerId,
+      lastAllowed: this.#lastAllowed,
+      nextOwnId: this.#nextOwnId,
+      ended: this.#ended.state(),
+      streams: this.all().map((stream) => stream.state()),
+    };
+  }
+
+  restore(state: StreamTableState): void {
+    this.#lastPeerId = state.lastPeerId;
+    this.#lastAllowed = state.lastAllowed;
+    this.#nextOwnId = state.nextOwnId;
+    for (const [id, how] of state.ended) this.#ended.remember(id, how);
+    for (const one of state.streams) {
+      this.#streams.set(one.id, OpenStream.restored(one, this.#deps.host));
+    }
   }
 
   /** Makes the next stream of a client. */

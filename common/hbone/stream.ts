@@ -8,6 +8,7 @@
  */
 import type { MeshError } from '../errors.ts';
 import type { ConnectResponse } from './headers.ts';
+import type { StreamState } from './session-state.ts';
 
 export interface StreamOwner {
   /** Client: the answer to the CONNECT. Data follows only a 2xx. */
@@ -53,4 +54,6 @@ export interface Stream {
   reset(code: number): void;
   /** Gives back bytes that the far side has taken; also after the stream has ended. */
   consumed(bytes: number): void;
+  /** All there is to the stream, between two passes of the loop. */
+  state(): StreamState;
 }

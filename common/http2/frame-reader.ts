@@ -35,6 +35,22 @@ export interface FrameSink {
   onUnknownFrame(type: number): void;
 }
 
+/** Where a reader stands in its bytes, as plain data; bytes in base64. */
+export interface FrameReaderState {
+  readonly prefaceLeft: number;
+  /** What has come of a frame's head. */
+  readonly headBytes: string;
+  readonly head: FrameHead;
+  /** What has come of a frame that is collected. */
+  readonly collected: string;
+  readonly left: number;
+  readonly reading: Reading;
+  readonly padding: number;
+  readonly paddingTotal: number;
+}
+
+type Reading = 'head' | 'padLength' | 'data' | 'padding' | 'frame' | 'unknown';
+
 const NO_HEAD: FrameHead = { length: 0, type: FRAME.data, flags: 0, stream: 0 };
 const NOTHING = Buffer.alloc(0);
 
@@ -50,7 +66,7 @@ export class FrameReader {
   #filled = 0;
   /** Bytes of the payload at hand that are still to come, and which of them are padding. */
   #left = 0;
-  #reading: 'head' | 'padLength' | 'data' | 'padding' | 'frame' | 'unknown' = 'head';
+  #reading: Reading = 'head';
   #padding = 0;
   #paddingTotal = 0;
   #stopped = false;
@@ -64,6 +80,33 @@ export class FrameReader {
   stop(): void {
     this.#stopped = true;
     this.#collected = NOTHING;
+  }
+
+  state(): FrameReaderState {
+    const filled = this.#reading === 'frame' ? this.#filled : 0;
+    return {
+      prefaceLeft: this.#prefaceLeft,
+      headBytes: this.#headBytes.toString('base64', 0, this.#headFilled),
+      head: this.#head,
+      collected: this.#collected.toString('base64', 0, filled),
+      left: this.#left,
+      reading: this.#reading,
+      padding: this.#padding,
+      paddingTotal: this.#paddingTotal,
+    };
+  }
+
+  /** Goes on where the reader stood that `state` was taken from. */
+  restore(state: FrameReaderState): void {
+    this.#prefaceLeft = state.prefaceLeft;
+    this.#headFilled = this.#headBytes.write(state.headBytes, 'base64');
+    this.#head = state.head;
+    this.#collected = Buffer.allocUnsafeSlow(state.head.length);
+    this.#filled = this.#collected.write(state.collected, 'base64');
+    this.#left = state.left;
+    this.#reading = state.reading;
+    this.#padding = state.padding;
+    this.#paddingTotal = state.paddingTotal;
   }
 
   receive(bytes: Buffer, from: number, to: number): void {

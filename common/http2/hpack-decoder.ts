@@ -49,6 +49,11 @@ export class HpackDecoder {
     this.#evictTo(this.#tableMax);
   }
 
+  /** Whether the table is empty for good, so that blocks can be read without what came before. */
+  get hasNoTable(): boolean {
+    return this.#tableLimit === 0;
+  }
+
   /** Decodes one whole block; throws an HTTP2_PROTOCOL_ERROR that ends the connection. */
   decode(bytes: Buffer, from: number, to: number): Header[] {
     this.#bytes = bytes;

@@ -16,6 +16,13 @@ export interface SettingsChange {
   readonly headerTable: boolean;
 }
 
+export interface PeerSettingsState {
+  readonly maxStreams: number | null;
+  readonly initialWindow: number;
+  readonly maxFrame: number;
+  readonly arrived: boolean;
+}
+
 export class PeerSettings {
   maxStreams = ASSUMED_STREAMS;
   initialWindow = frames.INITIAL_WINDOW;
@@ -30,6 +37,24 @@ export class PeerSettings {
   /** The peer has sent SETTINGS at least once. */
   get arrived(): boolean {
     return this.#arrived;
+  }
+
+  /** The settings as plain data; no limit of streams is null. */
+  state(): PeerSettingsState {
+    const { maxStreams, initialWindow, maxFrame } = this;
+    return {
+      maxStreams: Number.isFinite(maxStreams) ? maxStreams : null,
+      initialWindow,
+      maxFrame,
+      arrived: this.#arrived,
+    };
+  }
+
+  restore(state: PeerSettingsState): void {
+    this.maxStreams = state.maxStreams ?? Number.POSITIVE_INFINITY;
+    this.initialWindow = state.initialWindow;
+    this.maxFrame = state.maxFrame;
+    this.#arrived = state.arrived;
   }
 
   apply(bytes: Uint8Array, from: number, to: number): SettingsChange {

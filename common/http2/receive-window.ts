@@ -9,6 +9,11 @@
 /** Crumbs are not worth announcing even when a connection's hold is nearly full. */
 const LEAST_CREDIT = 64 * 1024;
 
+export interface ReceiveWindowState {
+  readonly open: number;
+  readonly unconsumed: number;
+}
+
 export class ReceiveWindow {
   readonly #size: number;
   readonly #hold: number;
@@ -24,6 +29,15 @@ export class ReceiveWindow {
 
   get unconsumed(): number {
     return this.#unconsumed;
+  }
+
+  state(): ReceiveWindowState {
+    return { open: this.#open, unconsumed: this.#unconsumed };
+  }
+
+  restore({ open, unconsumed }: ReceiveWindowState): void {
+    this.#open = open;
+    this.#unconsumed = unconsumed;
   }
 
   /** Books bytes that have come; false when the peer had no right to send them. */

@@ -42,6 +42,7 @@ const NONBLOCK_CLOEXEC = 0x800 | 0x80000;
 const MSG_PEEK = 2;
 const MSG_NOSIGNAL = 0x4000;
 const SHUT_WR = 1;
+const SHUT_RDWR = 2;
 const BACKLOG = 4096;
 
 const name = newSlab(SOCKADDR_BYTES);
@@ -123,6 +124,11 @@ export function sendTo(fd: number, slab: Slab, length: number, to: Endpoint): nu
 /** Sends a FIN; reading goes on. */
 export function shutdownWrite(fd: number): number {
   return orErrno(libc.shutdown(fd, SHUT_WR));
+}
+
+/** Nothing more comes or goes; what has come can still be read from a Unix socket. */
+export function shutdownBoth(fd: number): number {
+  return orErrno(libc.shutdown(fd, SHUT_RDWR));
 }
 
 export function closeFd(fd: number): number {

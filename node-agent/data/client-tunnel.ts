@@ -16,12 +16,14 @@ import { MeshError } from '#common/errors.ts';
 import type { ConnectRequest } from '#common/hbone/headers.ts';
 import { HboneSession } from '#common/hbone/session.ts';
 import type { SessionOwner } from '#common/hbone/session.ts';
+import type { StreamState } from '#common/hbone/session-state.ts';
 import type { Stream, StreamOwner } from '#common/hbone/stream.ts';
 import type { Identity } from '#common/identity.ts';
 import { EINPROGRESS, errnoName } from '#common/sys/constants.ts';
 import { closeFd, connect } from '#common/sys/libc.ts';
 import type { Slab } from '#common/sys/slab.ts';
 import type { Task } from '#common/engine/loop.ts';
+import type { ClientTunnelState, Descriptors } from './handover-state.ts';
 import * as limits from './limits.ts';
 import type { Pod } from './pod.ts';
 import type { Hop, Poolable } from './pool.ts';
@@ -43,10 +45,14 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
   #failure: MeshError | undefined;
 
   /** Begins to connect; how that ends is told to the pod's pool in a later turn of the loop. */
-  constructor(pod: Pod, hop: Hop) {
+  constructor(pod: Pod, hop: Hop, before?: { state: ClientTunnelState; fd: number }) {
     this.#pod = pod;
     this.hop = hop;
     pod.shared.table.count('tunnelsOpen');
+    if (before !== undefined) {
+      this.#restore(before.state, before.fd);
+      return;
+    }
     try {
       this.#connect();
     } catch (error) {
@@ -59,6 +65,45 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
   get stage(): Slab {
     if (this.#tls === undefined) throw new TypeError('Cannot write: the tunnel is not open');
     return this.#tls.stage;
+  }
+
+  streamOf(state: StreamState): Stream {
+    if (this.#session === undefined) throw new TypeError('Cannot find a stream: no session');
+    return this.#session.streamOf(state);
+  }
+
+  /** All there is beside its streams' users; undefined when it cannot move now. */
+  state(descriptors: Descriptors): ClientTunnelState | undefined {
+    const tls = this.#isOpen && !this.#isGone ? this.#tls?.state() : undefined;
+    const session = this.#session?.state();
+    const { peer } = this;
+    if (tls === undefined || session === undefined || peer === '') return undefined;
+    return {
+      kind: 'client tunnel',
+      hop: this.hop,
+      fd: descriptors.add(this.#tls?.fd ?? -1),
+      tls,
+      session,
+      peer,
+      roots: this.#trust?.roots ?? [],
+      isRetired: this.#isRetired,
+    };
+  }
+
+  /** It may carry new streams from here on, unless it was retired. */
+  goOn(): void {
+    if (!this.#isRetired) this.#pod.pool.freed(this);
+    else if (this.streams() === 0) this.#close();
+  }
+
+  /** Another process goes on with it: closes what is here without a word to the peer. */
+  release(): void {
+    const { fd } = this.#tls ?? { fd: -1 };
+    if (this.#isGone || this.#tls?.release() === undefined) return;
+    this.#isGone = true;
+    closeFd(fd);
+    this.#pod.shared.table.count('tunnelsOpen', -1);
+    this.#pod.pool.lost(this, new MeshError('STOPPING', 'Cannot go on: handed over'));
   }
 
   room(): number {
@@ -115,12 +160,7 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
     this.#trust = new TunnelTrust(certificate, this.#context);
     const tls = this.#tls;
     if (tls === undefined) return false;
-    this.#session = new HboneSession({
-      role: 'client',
-      outlet: tls,
-      owner: this,
-      now: () => this.#pod.shared.loop.now,
-    });
+    this.#session = this.#newSession(tls);
     this.#session.start();
     return true;
   }
@@ -167,6 +207,29 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
     this.#failure ??= error;
     this.#pod.pool.retire(this);
     this.#tls?.end();
+  }
+
+  #restore({ tls, session, peer, roots, isRetired }: ClientTunnelState, fd: number): void {
+    this.#tls = new TlsConnection({
+      loop: this.#pod.shared.loop,
+      fd,
+      context: tls,
+      role: 'client',
+      owner: this,
+      handshakeTimeoutMs: limits.HANDSHAKE_TIMEOUT_MS,
+    });
+    this.peer = peer;
+    this.#trust = new TunnelTrust(tls.peer, { roots });
+    this.#session = this.#newSession(this.#tls);
+    this.#session.restore(session);
+    this.#isOpen = true;
+    this.#isRetired = isRetired;
+    this.#pod.pool.adopt(this.hop, this, isRetired);
+  }
+
+  #newSession(outlet: TlsConnection): HboneSession {
+    const now = (): number => this.#pod.shared.loop.now;
+    return new HboneSession({ role: 'client', outlet, owner: this, now });
   }
 
   #connect(): void {

@@ -20,6 +20,8 @@ import type {
   ProbeToken,
   ToWorker,
 } from './messages.ts';
+import { giveLive, takeLive } from './live-handover.ts';
+import type { GivenPart, Giving, Taking } from './live-handover.ts';
 import { closeOrphans } from './orphans.ts';
 import type { ProfileKind } from './profile.ts';
 import type { ConnectionInfo, ConnectionRecord } from './record.ts';
@@ -141,6 +143,16 @@ export class DataPlane {
     const place = this.#places.get(podUid);
     if (place === undefined) return;
     await this.#remove(podUid, place, drainMs);
+  }
+
+  /** All workers stand still and say what they have open, until it is settled whose it is. */
+  async give(podUids: readonly string[]): Promise<Giving> {
+    return giveLive(this.#running(), podUids);
+  }
+
+  /** Takes up what a predecessor gives, and stands still until it is settled whose it is. */
+  async take(parts: readonly GivenPart[]): Promise<Taking> {
+    return takeLive(this.#running(), parts);
   }
 
   /** All listeners, for a successor; they stay open here. */
@@ -266,15 +278,17 @@ export class DataPlane {
     return [...this.#retired, ...this.#hosts.map((host) => host.flows)];
   }
 
+  #running(): WorkerHost[] {
+    return this.#hosts.filter((host) => host.isRunning);
+  }
+
   #post(message: ToWorker): void {
     for (const host of this.#hosts) host.post(message);
   }
 
   /** A worker that dies while it is asked has nothing left to answer for. */
   async #askAll<T>(ask: (host: WorkerHost) => Promise<T>): Promise<T[]> {
-    const replies = await Promise.allSettled(
-      this.#hosts.filter((host) => host.isRunning).map((host) => ask(host)),
-    );
+    const replies = await Promise.allSettled(this.#running().map((host) => ask(host)));
     return replies.filter((reply) => reply.status === 'fulfilled').map((reply) => reply.value);
   }
 

@@ -6,9 +6,11 @@
  */
 import type { ErrorCode, MeshError } from '#common/errors.ts';
 import type { Service } from '#common/mesh/service.ts';
+import type { View } from '#common/mesh/view.ts';
 import type { Workload } from '#common/mesh/workload.ts';
 import { reporterOf } from './flow-table.ts';
 import type { FlowLabels, FlowParty, FlowTable } from './flow-table.ts';
+import type { EndState, FlowState } from './handover-state.ts';
 import { flagOf } from './record.ts';
 import type { ConnectionInfo, ConnectionRecord, Direction, Ending, Party } from './record.ts';
 import type { ResponseFlag, Security } from './record.ts';
@@ -51,7 +53,7 @@ export class Flow {
   requestBytes = 0;
   responseBytes = 0;
   readonly #deps: FlowDeps;
-  readonly #start = Date.now();
+  readonly #start: number;
   readonly #startedAt: number;
   #version: number;
   #row = -1;
@@ -65,6 +67,7 @@ export class Flow {
       readonly source: FlowEnd;
       readonly destination: FlowEnd;
     },
+    before?: FlowState,
   ) {
     lastId += 1;
     this.id = lastId;
@@ -73,8 +76,9 @@ export class Flow {
     this.source = at.source;
     this.destination = at.destination;
     this.#deps = deps;
-    this.#startedAt = deps.now();
-    this.#version = deps.version();
+    this.#start = before?.start ?? Date.now();
+    this.#startedAt = deps.now() - (before?.elapsedMs ?? 0);
+    this.#version = before?.version ?? deps.version();
     deps.table.count(at.direction === 'inbound' ? 'inboundOpen' : 'outboundOpen');
   }
 
@@ -88,6 +92,58 @@ export class Flow {
     this.#version = this.#deps.version();
     this.#row = rowOf(this.#deps.table, this);
     this.#deps.table.opened(this.#row);
+  }
+
+  /** What a successor needs to go on with it, and to write the one record at its end. */
+  state(): FlowState {
+    return {
+      direction: this.direction,
+      source: endState(this.source),
+      destination: endState(this.destination),
+      service: this.service?.key ?? '',
+      hboneAddress: this.hboneAddress,
+      traceId: this.traceId,
+      security: this.security,
+      policy: this.policy,
+      rule: this.rule,
+      nearMiss: this.nearMiss,
+      audits: this.audits,
+      retries: this.retries,
+      requestBytes: this.requestBytes,
+      responseBytes: this.responseBytes,
+      start: this.#start,
+      elapsedMs: this.#deps.now() - this.#startedAt,
+      version: this.#version,
+      isOpen: this.#row >= 0,
+    };
+  }
+
+  /** Goes on with a flow of which `state` tells; a predecessor has counted that it was opened. */
+  static restored(deps: FlowDeps, view: View, podUid: string, state: FlowState): Flow {
+    const { direction } = state;
+    const source = endOf(view, state.source);
+    const destination = endOf(view, state.destination);
+    const flow = new Flow(deps, { direction, podUid, source, destination }, state);
+    flow.service = state.service === '' ? undefined : view.service(state.service);
+    flow.hboneAddress = state.hboneAddress;
+    flow.traceId = state.traceId;
+    flow.security = state.security;
+    flow.policy = state.policy;
+    flow.rule = state.rule;
+    flow.nearMiss = state.nearMiss;
+    flow.audits = state.audits;
+    flow.retries = state.retries;
+    flow.requestBytes = state.requestBytes;
+    flow.responseBytes = state.responseBytes;
+    if (state.isOpen) flow.#row = rowOf(deps.table, flow);
+    return flow;
+  }
+
+  /** Another process goes on with it, and tells of its end. */
+  release(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#deps.table.count(this.direction === 'inbound' ? 'inboundOpen' : 'outboundOpen', -1);
   }
 
   /** Counts bytes on their way from client to server. */
@@ -155,6 +211,15 @@ export class Flow {
       version: this.#version,
     };
   }
+}
+
+function endState({ address, port, workload, identity }: FlowEnd): EndState {
+  return { address, port, uid: workload?.uid ?? '', identity };
+}
+
+function endOf(view: View, { address, port, uid, identity }: EndState): FlowEnd {
+  const workload = uid === '' ? undefined : view.workload(uid);
+  return { address, port, workload, identity };
 }
 
 function partyOf({ address, port, workload, identity }: FlowEnd): Party {

@@ -11,6 +11,7 @@ import { connectTcp } from '#common/engine/tcp.ts';
 import type { TcpOwner, TcpSocket } from '#common/engine/tcp.ts';
 import { MeshError } from '#common/errors.ts';
 import type { ConnectRequest, InvalidRequest } from '#common/hbone/headers.ts';
+import type { StreamState } from '#common/hbone/session-state.ts';
 import type { Stream, StreamOwner } from '#common/hbone/stream.ts';
 import type { Identity } from '#common/identity.ts';
 import { errnoName } from '#common/sys/constants.ts';
@@ -19,6 +20,7 @@ import type { Endpoint } from '#common/sys/sockaddr.ts';
 import { refusalOf, revocationOf } from './admission.ts';
 import type { Arrival } from './admission.ts';
 import { Flow } from './flow.ts';
+import type { Descriptors, Given, InboundState } from './handover-state.ts';
 import * as limits from './limits.ts';
 import type { LiveConnection } from './live.ts';
 import type { RelayOwner } from './plain-relay.ts';
@@ -29,17 +31,23 @@ import { openLocal } from './sockets.ts';
 import { StreamRelay } from './stream-relay.ts';
 
 export interface InboundStreamDeps {
-  readonly stage: Slab;
+  readonly tunnel: Carrier;
   readonly stream: Stream;
   readonly source: Endpoint;
   readonly local: Endpoint;
   readonly identity: Identity;
 }
 
+/** The tunnel on which it came, as far as the stream has to do with it. */
+export interface Carrier {
+  readonly stage: Slab;
+  streamOf(state: StreamState): Stream;
+}
+
 export class InboundStream implements LiveConnection, TcpOwner, StreamOwner, RelayOwner {
   readonly flow: Flow;
+  readonly tunnel: Carrier;
   readonly #pod: Pod;
-  readonly #stage: Slab;
   readonly #stream: Stream;
   readonly #local: Endpoint;
   #arrival: Arrival;
@@ -49,9 +57,10 @@ export class InboundStream implements LiveConnection, TcpOwner, StreamOwner, Rel
   #earlyEnd = false;
   #isDone = false;
 
-  constructor(pod: Pod, { stage, stream, source, local, identity }: InboundStreamDeps) {
+  constructor(pod: Pod, deps: InboundStreamDeps, flow?: Flow) {
+    const { tunnel, stream, source, local, identity } = deps;
     this.#pod = pod;
-    this.#stage = stage;
+    this.tunnel = tunnel;
     this.#stream = stream;
     this.#local = local;
     this.#arrival = {
@@ -60,12 +69,14 @@ export class InboundStream implements LiveConnection, TcpOwner, StreamOwner, Rel
       destinationAddress: local.address,
       destinationPort: 0,
     };
-    this.flow = new Flow(pod.shared.flows, {
-      direction: 'inbound',
-      podUid: pod.plan.podUid,
-      source: { ...source, workload: pod.decisions.workloadAt(source.address), identity },
-      destination: { ...local, workload: pod.workload(), identity: pod.plan.identity },
-    });
+    this.flow =
+      flow ??
+      new Flow(pod.shared.flows, {
+        direction: 'inbound',
+        podUid: pod.plan.podUid,
+        source: { ...source, workload: pod.decisions.workloadAt(source.address), identity },
+        destination: { ...local, workload: pod.workload(), identity: pod.plan.identity },
+      });
     this.flow.security = 'mutual_tls';
     stream.owner = this;
     pod.shared.live.add(this);
@@ -125,17 +136,45 @@ export class InboundStream implements LiveConnection, TcpOwner, StreamOwner, Rel
     if (app === undefined || this.#isDone) return;
     this.#stream.respond(200, responseTo(this.#pod.workload()));
     this.flow.open();
-    const relay = new StreamRelay({
-      loop: this.#pod.shared.loop,
-      stage: this.#stage,
-      stream: this.#stream,
-      socket: app,
-      flow: this.flow,
-      owner: this,
-    });
+    const relay = this.#newRelay(app);
     this.#relay = relay;
     relay.adopt(this.#earlyBytes, this.#earlyEnd);
     relay.start();
+  }
+
+  state(descriptors: Descriptors): InboundState | undefined {
+    const app = this.#app === undefined ? undefined : descriptors.socket(this.#app);
+    if (app === undefined) return undefined;
+    const identity = this.#arrival.identity ?? null;
+    return {
+      kind: 'inbound',
+      flow: this.flow.state(),
+      arrival: { ...this.#arrival, identity },
+      app,
+      earlyBytes: this.#earlyBytes,
+      earlyEnd: this.#earlyEnd,
+      relay: this.#relay?.state() ?? { stream: this.#stream.state() },
+    };
+  }
+
+  restore(state: InboundState, given: Given): void {
+    this.#arrival = { ...state.arrival, identity: state.arrival.identity ?? undefined };
+    this.#earlyBytes = state.earlyBytes;
+    this.#earlyEnd = state.earlyEnd;
+    const app = given.socket(state.app, this);
+    this.#app = app;
+    if (!('owed' in state.relay)) return;
+    this.#relay = this.#newRelay(app);
+    this.#relay.restore(state.relay);
+  }
+
+  release(): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#relay?.release();
+    this.#app?.release();
+    this.flow.release();
+    this.#pod.shared.live.remove(this);
   }
 
   onReadable(): void {
@@ -181,6 +220,13 @@ export class InboundStream implements LiveConnection, TcpOwner, StreamOwner, Rel
 
   onRelayEnd(ending: Ending, error?: MeshError): void {
     this.#end(ending, error);
+  }
+
+  #newRelay(socket: TcpSocket): StreamRelay {
+    const { loop } = this.#pod.shared;
+    const { stage } = this.tunnel;
+    const { flow } = this;
+    return new StreamRelay({ loop, stage, stream: this.#stream, socket, flow, owner: this });
   }
 
   #connect(port: number): void {

@@ -7,6 +7,7 @@
 import { MeshError } from '#common/errors.ts';
 import type { Loop, Task } from '#common/engine/loop.ts';
 import type { Flow } from './flow.ts';
+import type { ConnectionState, Descriptors } from './handover-state.ts';
 import * as limits from './limits.ts';
 import type { ConnectionInfo } from './record.ts';
 
@@ -16,6 +17,12 @@ export interface LiveConnection {
   cut(error: MeshError): void;
   /** Looks again whether policy allows it, where policy has a say, and cuts it if not. */
   recheck(): void;
+  /** The tunnel of which it is a stream, if it is one. */
+  readonly tunnel: object | undefined;
+  /** All there is to it between two passes of the loop; undefined when it cannot move now. */
+  state(descriptors: Descriptors): ConnectionState | undefined;
+  /** Another process goes on with it: closes what is here without a word to anybody. */
+  release(): void;
 }
 
 export class LiveConnections implements Task {
@@ -52,6 +59,10 @@ export class LiveConnections implements Task {
 
   count(podUid: string): number {
     return this.#byPod.get(podUid)?.size ?? 0;
+  }
+
+  of(podUid: string): Iterable<LiveConnection> {
+    return this.#byPod.get(podUid) ?? [];
   }
 
   list(): ConnectionInfo[] {

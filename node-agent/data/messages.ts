@@ -65,6 +65,12 @@ export interface ProbeArrival extends ProbeToken {
   readonly sourcePort: number;
 }
 
+/** A unit (handover-state.ts) as JSON, and its descriptors. */
+export interface GivenUnit {
+  readonly state: string;
+  readonly descriptors: readonly number[];
+}
+
 export type ToWorker =
   | { readonly kind: 'update'; readonly packed: Uint8Array }
   | { readonly kind: 'credentials'; readonly identity: Identity; readonly credentials: Credentials }
@@ -89,6 +95,17 @@ export type ToWorker =
       readonly ms: number;
     }
   | { readonly kind: 'stop accepting'; readonly ask: number }
+  /** Stand still and say what can move of these pods; `owner` ends it. */
+  | { readonly kind: 'give'; readonly ask: number; readonly podUids: readonly string[] }
+  /** Take these up and stand still; `owner` ends it. */
+  | { readonly kind: 'take'; readonly ask: number; readonly units: readonly GivenUnit[] }
+  /** Whose it is, what was given or taken under the number `of`. */
+  | {
+      readonly kind: 'owner';
+      readonly ask: number;
+      readonly of: number;
+      readonly isOurs: boolean;
+    }
   | { readonly kind: 'drain'; readonly ask: number; readonly drainMs: number }
   | { readonly kind: 'stop' };
 
@@ -100,6 +117,16 @@ export type FromWorker =
   | { readonly kind: 'probe'; readonly arrival: ProbeArrival }
   | { readonly kind: 'resolve'; readonly query: number; readonly hostname: string }
   | { readonly kind: 'done'; readonly ask: number }
+  /** `memory` is a file with a line for each unit: how many descriptors it has, and its JSON. */
+  | {
+      readonly kind: 'giving';
+      readonly ask: number;
+      readonly memory: number;
+      readonly descriptors: readonly number[];
+      readonly units: number;
+    }
+  /** `problem` is '' when all could be taken up. */
+  | { readonly kind: 'taking'; readonly ask: number; readonly problem: string }
   | {
       readonly kind: 'connections';
       readonly ask: number;

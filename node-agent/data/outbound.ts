@@ -15,62 +15,30 @@ import { formatEndpoint } from '#common/address.ts';
 import { MeshError } from '#common/errors.ts';
 import type { ErrorCode } from '#common/errors.ts';
 import type { ConnectRequest } from '#common/hbone/headers.ts';
-import { closeFd, localOf, peerOf } from '#common/sys/libc.ts';
 import type { Endpoint } from '#common/sys/sockaddr.ts';
-import { originalDestination, setReset, socketError } from '#common/sys/socket-options.ts';
+import { socketError } from '#common/sys/socket-options.ts';
 import { noCertificate } from './client-tunnel.ts';
 import type { ClientTunnel } from './client-tunnel.ts';
-import { Flow } from './flow.ts';
+import type { Flow } from './flow.ts';
+import type { AnewState, Descriptors, Given, OutboundState } from './handover-state.ts';
 import * as limits from './limits.ts';
 import type { LiveConnection } from './live.ts';
 import { PlainAttempt } from './plain-attempt.ts';
 import type { PlainAttemptOwner } from './plain-attempt.ts';
 import { PlainRelay } from './plain-relay.ts';
 import type { RelayOwner } from './plain-relay.ts';
+import { goOn, wayState } from './outbound-way.ts';
 import type { Pod } from './pod.ts';
-import { isProbeDestination } from './probe.ts';
 import type { Expectant } from './readiness.ts';
 import type { Ending } from './record.ts';
 import { connectRequest } from './request.ts';
 import { openOutgoing } from './sockets.ts';
 import { StreamRelay } from './stream-relay.ts';
+import { targetOfState, targetState } from './target-state.ts';
 import { TunnelAttempt } from './tunnel-attempt.ts';
 import type { AttemptOwner, Carried, Retry } from './tunnel-attempt.ts';
 
-/** Takes a connection that the rules led to us. */
-export function acceptOutbound(pod: Pod, fd: number): void {
-  const source = peerOf(fd);
-  const destination = originalDestination(fd) ?? localOf(fd);
-  if (source === undefined || destination === undefined) {
-    closeFd(fd); // Reset already.
-    return;
-  }
-  if (isProbeDestination(destination.address)) {
-    pod.shared.table.count('probes');
-    pod.shared.tellProbe({
-      podUid: pod.plan.podUid,
-      direction: 'outbound',
-      address: destination.address,
-      port: destination.port,
-      sourcePort: source.port,
-    });
-    setReset(fd);
-    closeFd(fd);
-    return;
-  }
-  const outbound = new Outbound(pod, fd, { source, destination });
-  // Led on to where it was bound, it would come back, by whichever address of the pod that is.
-  if (isOwnAddress(fd, destination)) outbound.refuse('LOOP_REFUSED', 'no rule led it here');
-  else outbound.begin();
-}
-
-/** Whether the socket's own address is `to`; the kernel is asked only where the port leaves it open. */
-function isOwnAddress(fd: number, to: Endpoint): boolean {
-  if (to.port !== limits.OUTBOUND_PORT) return false;
-  return localOf(fd)?.address === to.address;
-}
-
-class Outbound
+export class Outbound
   implements TcpOwner, LiveConnection, AttemptOwner, PlainAttemptOwner, RelayOwner, Expectant
 {
   readonly flow: Flow;
@@ -83,19 +51,15 @@ class Outbound
   #target: Target | undefined;
   #attempt: TunnelAttempt | PlainAttempt | undefined;
   #relay: PlainRelay | StreamRelay | undefined;
+  #tunnel: ClientTunnel | undefined;
   /** Uid of the workload that counts this connection as its own. */
   #countedAt = '';
   #isDone = false;
 
-  constructor(pod: Pod, fd: number, ends: { source: Endpoint; destination: Endpoint }) {
+  constructor(pod: Pod, fd: number, destination: Endpoint, flow: Flow) {
     this.#pod = pod;
-    this.#destination = ends.destination;
-    this.flow = new Flow(pod.shared.flows, {
-      direction: 'outbound',
-      podUid: pod.plan.podUid,
-      source: { ...ends.source, workload: pod.workload(), identity: '' },
-      destination: { ...ends.destination, workload: undefined, identity: '' },
-    });
+    this.#destination = destination;
+    this.flow = flow;
     pod.shared.live.add(this);
     this.#client = new TcpSocket(pod.shared.loop, fd, this);
   }
@@ -155,7 +119,60 @@ class Outbound
     this.#clientGone();
   }
 
+  get tunnel(): ClientTunnel | undefined {
+    return this.#tunnel;
+  }
+
+  state(descriptors: Descriptors): OutboundState | AnewState | undefined {
+    const client = descriptors.socket(this.#client);
+    if (client === undefined) return undefined;
+    const way = wayState(this.#relay, this.#attempt, descriptors);
+    if (way === 'failed') return undefined;
+    // Nothing has been read from the pod, nothing asked of anybody.
+    if (way === undefined) return { kind: 'anew', service: 'outbound', fd: client.fd };
+    return {
+      kind: 'outbound',
+      flow: this.flow.state(),
+      client,
+      destination: this.#destination,
+      target: targetState(this.#target),
+      tried: [...(this.#tried ?? NOBODY)],
+      countedAt: this.#countedAt,
+      way,
+    };
+  }
+
+  restore(state: OutboundState, given: Given, tunnel: ClientTunnel | undefined): void {
+    const { view, balance } = this.#pod.shared;
+    this.#client.restore(state.client.tcp);
+    this.#tunnel = tunnel;
+    this.#tried = new Set(state.tried);
+    this.#target = targetOfState(view, state.target);
+    this.#countedAt = state.countedAt;
+    if (state.countedAt !== '') balance.opened(state.countedAt);
+    const route = this.#pod.decisions.route(this.#destination);
+    if (state.way.kind === 'asked' && route.kind === 'endpoints') this.#route = route;
+    const deps = { pod: this.#pod, client: this.#client, flow: this.flow, owner: this, given };
+    const way = goOn(state.way, deps, tunnel);
+    if (way instanceof TunnelAttempt) this.#attempt = way;
+    else this.#relay = way;
+  }
+
+  release(): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#pod.readiness.forget(this);
+    if (this.#attempt instanceof TunnelAttempt) this.#attempt.release();
+    else this.#attempt?.cancel();
+    this.#relay?.release();
+    this.#client.release();
+    if (this.#countedAt !== '') this.#pod.shared.balance.closed(this.#countedAt);
+    this.flow.release();
+    this.#pod.shared.live.remove(this);
+  }
+
   requestFor(tunnel: ClientTunnel): ConnectRequest {
+    this.#tunnel = tunnel;
     this.flow.security = 'mutual_tls';
     this.flow.source.identity = this.#pod.plan.identity;
     this.flow.destination.identity = tunnel.peer;
@@ -199,6 +216,7 @@ class Outbound
   /** Picks an endpoint; after a failure another one, or the same `again` over another tunnel. */
   #tryNext(error: MeshError | undefined, again = false): void {
     if (this.#isDone) return;
+    this.#tunnel = undefined;
     if (error !== undefined) {
       const uid = this.#target?.workload.uid;
       if (uid !== undefined && !again) {

@@ -15,6 +15,7 @@ import { originalDestination, setReset, socketError } from '#common/sys/socket-o
 import { refusalOf, revocationOf } from './admission.ts';
 import type { Arrival } from './admission.ts';
 import { Flow } from './flow.ts';
+import type { AnewState, Descriptors, Given, PassthroughState } from './handover-state.ts';
 import type { LiveConnection } from './live.ts';
 import { PlainAttempt } from './plain-attempt.ts';
 import type { PlainAttemptOwner } from './plain-attempt.ts';
@@ -43,7 +44,7 @@ export function acceptPlain(pod: Pod, fd: number): void {
   new Passthrough(pod, fd, { source, destination }).begin();
 }
 
-class Passthrough implements TcpOwner, LiveConnection, PlainAttemptOwner, RelayOwner {
+export class Passthrough implements TcpOwner, LiveConnection, PlainAttemptOwner, RelayOwner {
   readonly flow: Flow;
   readonly #pod: Pod;
   readonly #client: TcpSocket;
@@ -53,8 +54,12 @@ class Passthrough implements TcpOwner, LiveConnection, PlainAttemptOwner, RelayO
   #relay: PlainRelay | undefined;
   #isDone = false;
 
-  constructor(pod: Pod, fd: number, ends: { source: Endpoint; destination: Endpoint }) {
-    const { source, destination } = ends;
+  constructor(
+    pod: Pod,
+    fd: number,
+    { source, destination }: { source: Endpoint; destination: Endpoint },
+    flow?: Flow,
+  ) {
     this.#pod = pod;
     this.#destination = destination;
     this.#arrival = {
@@ -63,12 +68,14 @@ class Passthrough implements TcpOwner, LiveConnection, PlainAttemptOwner, RelayO
       destinationAddress: destination.address,
       destinationPort: destination.port,
     };
-    this.flow = new Flow(pod.shared.flows, {
-      direction: 'inbound',
-      podUid: pod.plan.podUid,
-      source: { ...source, workload: pod.decisions.workloadAt(source.address), identity: '' },
-      destination: { ...destination, workload: pod.workload(), identity: '' },
-    });
+    this.flow =
+      flow ??
+      new Flow(pod.shared.flows, {
+        direction: 'inbound',
+        podUid: pod.plan.podUid,
+        source: { ...source, workload: pod.decisions.workloadAt(source.address), identity: '' },
+        destination: { ...destination, workload: pod.workload(), identity: '' },
+      });
     pod.shared.live.add(this);
     this.#client = new TcpSocket(pod.shared.loop, fd, this);
   }
@@ -97,6 +104,42 @@ class Passthrough implements TcpOwner, LiveConnection, PlainAttemptOwner, RelayO
   cut(error: MeshError): void {
     if (this.#relay === undefined) this.#end('failed', error);
     else this.#relay.cut(error);
+  }
+
+  get tunnel(): undefined {
+    return undefined;
+  }
+
+  state(descriptors: Descriptors): PassthroughState | AnewState | undefined {
+    const client = descriptors.socket(this.#client);
+    if (client === undefined) return undefined;
+    if (this.#relay === undefined) return { kind: 'anew', service: 'inbound', fd: client.fd };
+    const server = this.#relay.serverState(descriptors);
+    if (server === undefined) return undefined;
+    return {
+      kind: 'passthrough',
+      flow: this.flow.state(),
+      arrival: { ...this.#arrival, identity: null },
+      destination: this.#destination,
+      client,
+      server,
+    };
+  }
+
+  restore(state: PassthroughState, given: Given): void {
+    this.#client.restore(state.client.tcp);
+    const sockets = { client: this.#client, server: given.socket(state.server, this) };
+    this.#relay = new PlainRelay(this.#pod.shared.loop, this.flow, sockets, this);
+  }
+
+  release(): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#attempt?.cancel();
+    this.#relay?.release();
+    this.#client.release();
+    this.flow.release();
+    this.#pod.shared.live.remove(this);
   }
 
   /** Before there is a relay: a client that resets while it waits has given up. */

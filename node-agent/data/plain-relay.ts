@@ -10,6 +10,7 @@ import type { TcpOwner, TcpSocket } from '#common/engine/tcp.ts';
 import { newSlab } from '#common/sys/slab.ts';
 import { socketError } from '#common/sys/socket-options.ts';
 import type { Flow } from './flow.ts';
+import type { Descriptors, SocketState } from './handover-state.ts';
 import * as limits from './limits.ts';
 import type { Ending } from './record.ts';
 
@@ -46,6 +47,18 @@ export class PlainRelay {
       onEmpty: () => this.#client.onReadable(),
       onCut: () => this.#end('reset by destination'),
     });
+  }
+
+  /** Both sockets are all there is, and the client's is its owner's. */
+  serverState(descriptors: Descriptors): SocketState | undefined {
+    return descriptors.socket(this.#server.socket);
+  }
+
+  /** Does nothing from here on: another process goes on with it. */
+  release(): void {
+    this.#isDone = true;
+    this.#client.socket.release();
+    this.#server.socket.release();
   }
 
   /** Takes what has come already, on both sides. */

@@ -9,6 +9,8 @@ import { Listener } from '#common/engine/listener.ts';
 import type { TlsContext } from '#common/engine/tls-context.ts';
 import type { Workload } from '#common/mesh/workload.ts';
 import { ClientTunnel } from './client-tunnel.ts';
+import type { Descriptors, ServedTunnelState } from './handover-state.ts';
+import type { Carrier } from './inbound.ts';
 import type { Listener as GivenListener, PodPlan, Service } from './messages.ts';
 import { TunnelPool } from './pool.ts';
 import { Decisions } from './decisions.ts';
@@ -21,7 +23,11 @@ export type Acceptors = Readonly<
 >;
 
 /** A tunnel that others opened to this pod. */
-export interface ServedTunnel {
+export interface ServedTunnel extends Carrier {
+  /** All there is beside its streams' users; undefined when it cannot move now. */
+  state(descriptors: Descriptors): ServedTunnelState | undefined;
+  /** Another process goes on with it: closes what is here without a word to the peer. */
+  release(): void;
   /** Takes no more streams and closes when those it has are done. */
   retire(): void;
   onTick(now: number): void;

@@ -101,6 +101,14 @@ export class TunnelPool<T extends Poolable> {
     if (entry?.waiting.delete(seeker) === true) this.#waiting -= 1;
   }
 
+  /** Takes in a tunnel that is open already, a predecessor's; it serves from `freed` on. */
+  adopt(hop: Hop, tunnel: T, isRetired: boolean): void {
+    const entry = this.#entryOf(hop);
+    entry.tunnels += 1;
+    this.#entryByTunnel.set(tunnel, entry);
+    if (isRetired) this.#retired.add(tunnel);
+  }
+
   /** The tunnel is ready for streams. */
   opened(tunnel: T): void {
     const entry = this.#entryByTunnel.get(tunnel);

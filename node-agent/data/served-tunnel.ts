@@ -9,19 +9,23 @@ import type { TlsContext } from '#common/engine/tls-context.ts';
 import { TlsConnection } from '#common/engine/tls-connection.ts';
 import type { TlsOwner } from '#common/engine/tls-owner.ts';
 import { peerIdentity } from '#common/engine/tls-peer.ts';
+import type { TlsState } from '#common/engine/tls-state.ts';
 import type { PeerCertificate } from '#common/engine/tls-peer.ts';
 import { MeshError } from '#common/errors.ts';
 import type { ConnectRequest, InvalidRequest } from '#common/hbone/headers.ts';
 import { HboneSession } from '#common/hbone/session.ts';
 import type { SessionOwner } from '#common/hbone/session.ts';
+import type { StreamState } from '#common/hbone/session-state.ts';
 import type { Stream } from '#common/hbone/stream.ts';
 import { identityParts } from '#common/identity.ts';
 import type { Identity } from '#common/identity.ts';
 import { closeFd, localOf, peerOf } from '#common/sys/libc.ts';
+import type { Slab } from '#common/sys/slab.ts';
 import type { Endpoint } from '#common/sys/sockaddr.ts';
 import { setReset } from '#common/sys/socket-options.ts';
 import { noCertificate } from './client-tunnel.ts';
 import { Flow } from './flow.ts';
+import type { Descriptors, ServedTunnelState } from './handover-state.ts';
 import { InboundStream } from './inbound.ts';
 import * as limits from './limits.ts';
 import type { Pod, ServedTunnel } from './pod.ts';
@@ -39,7 +43,14 @@ export function acceptTunnel(pod: Pod, fd: number): void {
   new Served(pod, fd, { source, local }).begin();
 }
 
-class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
+/** Goes on with a tunnel of a predecessor. */
+export function restoreServed(pod: Pod, state: ServedTunnelState, fd: number): Served {
+  const served = new Served(pod, fd, state);
+  served.restore(state);
+  return served;
+}
+
+export class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
   readonly #pod: Pod;
   readonly #fd: number;
   readonly #source: Endpoint;
@@ -78,7 +89,11 @@ class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
     this.#pod.handshakes += 1;
     this.#isShaking = true;
     this.#context = context;
-    this.#tls = new TlsConnection({
+    this.#tls = this.#newTls(context);
+  }
+
+  #newTls(context: TlsContext | TlsState): TlsConnection {
+    const tls = new TlsConnection({
       loop: this.#pod.shared.loop,
       fd: this.#fd,
       context,
@@ -88,6 +103,68 @@ class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
     });
     this.#pod.served.add(this);
     this.#pod.shared.table.count('serverTunnelsOpen');
+    return tls;
+  }
+
+  #newSession(outlet: TlsConnection): HboneSession {
+    const now = (): number => this.#pod.shared.loop.now;
+    return new HboneSession({ role: 'server', outlet, owner: this, now });
+  }
+
+  /** Who is at both ends. */
+  get ends(): { source: Endpoint; local: Endpoint; identity: Identity } {
+    if (this.#peer === undefined) throw new TypeError('Cannot tell who is there: no handshake');
+    return { source: this.#source, local: this.#local, identity: this.#peer };
+  }
+
+  get stage(): Slab {
+    if (this.#tls === undefined) throw new TypeError('Cannot write: the tunnel is not open');
+    return this.#tls.stage;
+  }
+
+  streamOf(state: StreamState): Stream {
+    if (this.#session === undefined) throw new TypeError('Cannot find a stream: no session');
+    return this.#session.streamOf(state);
+  }
+
+  state(descriptors: Descriptors): ServedTunnelState | undefined {
+    const session = this.#session?.state();
+    const peer = this.#peer;
+    if (session === undefined || peer === undefined) return undefined;
+    const tls = this.#tls?.state();
+    if (tls === undefined) return undefined;
+    return {
+      kind: 'served tunnel',
+      source: this.#source,
+      local: this.#local,
+      fd: descriptors.add(this.#fd),
+      tls,
+      session,
+      peer,
+      roots: this.#trust?.roots ?? [],
+      isRetired: this.#isRetired,
+    };
+  }
+
+  restore({ tls, session, peer, roots, isRetired }: ServedTunnelState): void {
+    this.#tls = this.#newTls(tls);
+    this.#peer = peer;
+    this.#trust = new TunnelTrust(tls.peer, { roots });
+    this.#session = this.#newSession(this.#tls);
+    this.#session.restore(session);
+    this.#isRetired = isRetired;
+  }
+
+  /** Nothing keeps a tunnel that takes no new streams and has none. */
+  goOn(): void {
+    this.onIdle();
+  }
+
+  release(): void {
+    if (this.#tls?.release() === undefined) return;
+    closeFd(this.#fd);
+    this.#pod.shared.table.count('serverTunnelsOpen', -1);
+    this.#pod.served.delete(this);
   }
 
   onMaybeReady(): void {
@@ -127,12 +204,7 @@ class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
     this.#pod.shared.table.count('handshakesAccepted');
     const tls = this.#tls;
     if (tls === undefined) return false;
-    this.#session = new HboneSession({
-      role: 'server',
-      outlet: tls,
-      owner: this,
-      now: () => this.#pod.shared.loop.now,
-    });
+    this.#session = this.#newSession(tls);
     this.#session.start();
     return true;
   }
@@ -171,11 +243,8 @@ class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
   }
 
   onRequest(stream: Stream, request: ConnectRequest | InvalidRequest): void {
-    const stage = this.#tls?.stage;
-    const identity = this.#peer;
-    if (stage === undefined || identity === undefined) return;
-    const ends = { source: this.#source, local: this.#local, identity };
-    new InboundStream(this.#pod, { stage, stream, ...ends }).begin(request);
+    if (this.#peer === undefined) return;
+    new InboundStream(this.#pod, { tunnel: this, stream, ...this.ends }).begin(request);
   }
 
   onGoAway(): void {

@@ -11,6 +11,7 @@ import { MeshError } from '#common/errors.ts';
 import type { Identity } from '#common/identity.ts';
 import type { Fields, Level } from '#common/log.ts';
 import { View } from '#common/mesh/view.ts';
+import { acceptOutbound } from './accept-outbound.ts';
 import { DnsService } from './dns.ts';
 import { FlowTable } from './flow-table.ts';
 import { LiveConnections } from './live.ts';
@@ -22,9 +23,10 @@ import type {
   ToWorker,
   WorkerStart,
 } from './messages.ts';
-import { acceptOutbound } from './outbound.ts';
 import { Outbox } from './outbox.ts';
 import { acceptPlain } from './passthrough.ts';
+import { Ownership } from './ownership.ts';
+import type { OwnershipDeps } from './ownership.ts';
 import { Pod } from './pod.ts';
 import { profileThread } from './profile.ts';
 import { acceptTunnel } from './served-tunnel.ts';
@@ -41,6 +43,7 @@ export class Station implements Task {
   readonly #outbox: Outbox;
   readonly #dns: DnsService;
   readonly #updates: Updates;
+  readonly #ownership: Ownership;
   readonly #pods = new Map<string, Pod>();
   readonly #contexts = new Map<Identity, TlsContext>();
   readonly #probes = new Set<string>();
@@ -48,7 +51,11 @@ export class Station implements Task {
   #lastAsk = 0;
   #isRecheckDue = false;
 
-  constructor(loop: Loop, start: WorkerStart, post: (message: FromWorker) => void) {
+  constructor(
+    loop: Loop,
+    start: WorkerStart,
+    { post, hold }: { post: (message: FromWorker) => void; hold: OwnershipDeps['hold'] },
+  ) {
     this.#loop = loop;
     this.#post = post;
     const table = new FlowTable(start.counters, (row, labels) =>
@@ -86,6 +93,14 @@ export class Station implements Task {
       failed: (error) => this.log('error', 'an update cannot be applied', describeFault(error)),
     });
     this.#dns = new DnsService(this.#shared);
+    this.#ownership = new Ownership({
+      loop,
+      pods: this.#pods,
+      post,
+      hold,
+      stopAccepting: () => this.#stopAccepting(),
+      recheck: () => this.#recheckSoon(),
+    });
     loop.timers.after(TICK_MS, this);
   }
 
@@ -146,6 +161,15 @@ export class Station implements Task {
       }
       case 'stop accepting':
         this.#stopAccepting();
+        this.#post({ kind: 'done', ask: message.ask });
+        break;
+      case 'give':
+        this.#ownership.give(message);
+        break;
+      case 'take':
+        this.#ownership.take(message);
+        break;
+      case 'owner':
         this.#post({ kind: 'done', ask: message.ask });
         break;
       case 'drain':

@@ -14,6 +14,7 @@ import { CODE } from '#common/http2/frames.ts';
 import type { Slab } from '#common/sys/slab.ts';
 import { socketError } from '#common/sys/socket-options.ts';
 import type { Flow } from './flow.ts';
+import type { RelayState } from './handover-state.ts';
 import * as limits from './limits.ts';
 import type { RelayOwner } from './plain-relay.ts';
 import type { Ending } from './record.ts';
@@ -53,6 +54,29 @@ export class StreamRelay implements TcpOwner, StreamOwner, Task {
     this.#isOutbound = flow.direction === 'outbound';
     stream.owner = this;
     socket.setOwner(this);
+  }
+
+  /** All there is beside its socket. */
+  state(): RelayState {
+    return {
+      stream: this.#stream.state(),
+      owed: this.#owed,
+      localEnded: this.#localEnded,
+      remoteEnded: this.#remoteEnded,
+    };
+  }
+
+  /** Takes the place of `start` in a relay that goes on: events come by themselves. */
+  restore(state: Omit<RelayState, 'stream'>): void {
+    this.#owed = state.owed;
+    this.#localEnded = state.localEnded;
+    this.#remoteEnded = state.remoteEnded;
+  }
+
+  /** Does nothing from here on: another process goes on with it. */
+  release(): void {
+    this.#isDone = true;
+    this.#socket.release();
   }
 
   /** Takes what the socket has already. */

@@ -12,6 +12,7 @@ import type { Stream, StreamOwner } from '#common/hbone/stream.ts';
 import { CODE } from '#common/http2/frames.ts';
 import type { Slab } from '#common/sys/slab.ts';
 import type { ClientTunnel } from './client-tunnel.ts';
+import type { WayState } from './handover-state.ts';
 import * as limits from './limits.ts';
 import type { Pod } from './pod.ts';
 import type { Hop, Seeker } from './pool.ts';
@@ -49,6 +50,31 @@ export class TunnelAttempt implements Seeker<ClientTunnel>, StreamOwner, Task {
 
   begin(): void {
     this.#pod.pool.acquire(this.#hop, this);
+  }
+
+  /** The request that awaits its answer; undefined when none is out. */
+  state(): Extract<WayState, { kind: 'asked' }> | undefined {
+    if (this.#isOver || this.#stream === undefined) return undefined;
+    return { kind: 'asked', stream: this.#stream.state(), authority: this.#authority };
+  }
+
+  /** Takes the place of `begin`: the request is out already. */
+  restore(
+    tunnel: ClientTunnel,
+    { stream, authority }: { stream: Stream; authority: string },
+  ): void {
+    this.#authority = authority;
+    this.#stage = tunnel.stage;
+    this.#stream = stream;
+    stream.owner = this;
+    this.#timer = this.#pod.shared.loop.timers.after(limits.RESPONSE_TIMEOUT_MS, this);
+  }
+
+  /** Another process goes on with it; what is not out yet begins anew there. */
+  release(): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#pod.pool.cancel(this.#hop, this);
   }
 
   /** Gives up; the owner hears nothing more. */

@@ -11,12 +11,20 @@ import type { PeerCertificate } from '#common/engine/tls-peer.ts';
 
 export class TunnelTrust {
   readonly #notAfterMs: number;
-  #context: TlsContext | undefined;
+  #context: Pick<TlsContext, 'roots'> | undefined;
 
   /** `context` is the one that the tunnel was opened with. */
-  constructor(peer: Pick<PeerCertificate, 'notAfter'>, context: TlsContext | undefined) {
+  constructor(
+    peer: Pick<PeerCertificate, 'notAfter'>,
+    context: Pick<TlsContext, 'roots'> | undefined,
+  ) {
     this.#notAfterMs = peer.notAfter;
     this.#context = context;
+  }
+
+  /** Those under which the tunnel was opened, PEM. */
+  get roots(): readonly string[] {
+    return this.#context?.roots ?? [];
   }
 
   /** `context` is the one with which a tunnel would be opened now. */

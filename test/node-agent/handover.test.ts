@@ -6,11 +6,21 @@ import { createLogger } from '../../common/log.ts';
 import { bind, closeFd, listen, localOf, socket } from '../../common/sys/libc.ts';
 import { bindUnix, unixSocket } from '../../common/sys/unix-socket.ts';
 import type { PodListeners } from '../../node-agent/data/data-plane.ts';
-import { HandoverServer, takeOver } from '../../node-agent/handover.ts';
+import type { Giving } from '../../node-agent/data/live-handover.ts';
+import { HandoverServer } from '../../node-agent/handover.ts';
+import { takeOver as takeOverWith } from '../../node-agent/takeover.ts';
+import type { Takeover } from '../../node-agent/takeover.ts';
+import { silent } from '../helpers/silent-log.ts';
+
+const nothing: Giving = { parts: [], units: 0, settle: async () => undefined };
 
 const never = new AbortController().signal;
 
-function setUp(t: Test) {
+async function takeOver(path: string, signal: AbortSignal): Promise<Takeover | undefined> {
+  return takeOverWith(path, { signal, timeoutMs: 2000, log: silent });
+}
+
+function setUp(t: Test, give = (): Giving => nothing) {
   const lines: string[] = [];
   const { log } = createLogger({
     format: 'json',
@@ -28,7 +38,12 @@ function setUp(t: Test) {
   const server = new HandoverServer({
     path,
     log,
+    prepare: async () => undefined,
     listeners: () => pods,
+    give: async () => give(),
+    given: async () => undefined,
+    left: () => 0,
+    drainMs: 1000,
     taken: () => taken.resolve(),
   });
   t.after(async () => {
@@ -57,7 +72,7 @@ test('takeOver() receives the very listener, with the connection that waits in i
   const successor: Server = createServer((client) => client.end('from the successor'));
   t.after(() => successor.close());
   successor.listen({ fd: got?.fd ?? -1 });
-  takeover?.confirm();
+  await takeover?.confirm();
   await taken;
   const [answer] = await once(early, 'data');
   t.equal(String(answer), 'from the successor');
@@ -71,16 +86,16 @@ test('a hand-over that is cut leaves the predecessor in service for the next', a
   const second = await takeOver(path, never);
   t.match(second?.pods, [{ podUid: 'p1' }]);
   t.notOk(lines.some((line) => line.includes('took the listeners')));
-  second?.confirm();
+  await second?.confirm();
   await taken;
   t.ok(lines.some((line) => line.includes('took the listeners')));
 });
 
 test('takeOver() gives up when its caller does', async (t) => {
   const { path } = setUp(t);
-  const silent = unixSocket();
-  t.after(() => closeFd(silent));
-  bindUnix(silent, path);
-  listen(silent);
+  const mute = unixSocket();
+  t.after(() => closeFd(mute));
+  bindUnix(mute, path);
+  listen(mute);
   await t.rejects(takeOver(path, AbortSignal.timeout(50)), { name: 'TimeoutError' });
 });

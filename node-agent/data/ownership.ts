@@ -1,0 +1,100 @@
+/**
+ * A data worker's part in the replacement of its agent: it gives what it has open, or takes it.
+ *
+ * Both stand still while it is not yet certain whose the connections are: the worker's loop does not
+ * turn, so nothing is read, written or accepted, and what comes waits in the kernel. Main says in the
+ * end whose they are. A worker that has given them never touches them again; one that was not given
+ * them has never touched them.
+ */
+import type { Loop } from '#common/engine/loop.ts';
+import { closeFd } from '#common/sys/libc.ts';
+import { memoryFile } from '#common/sys/memory-file.ts';
+import { openUnits } from './hand-units.ts';
+import type { Unit } from './handover-state.ts';
+import type { FromWorker, ToWorker } from './messages.ts';
+import type { Pod } from './pod.ts';
+import { takeUnit } from './take-units.ts';
+import type { TakenUnit } from './take-units.ts';
+
+export interface OwnershipDeps {
+  readonly loop: Loop;
+  readonly pods: ReadonlyMap<string, Pod>;
+  readonly post: (message: FromWorker) => void;
+  /**
+   * Blocks the thread until main says whose it is, what was asked for under this number; undefined
+   * when nobody will say so: then it stays where it was.
+   */
+  readonly hold: (of: number) => boolean | undefined;
+  /** The successor accepts from here on. */
+  readonly stopAccepting: () => void;
+  /** What was taken is judged by the world as it is here. */
+  readonly recheck: () => void;
+}
+
+export class Ownership {
+  readonly #deps: OwnershipDeps;
+
+  constructor(deps: OwnershipDeps) {
+    this.#deps = deps;
+  }
+
+  /** Gives what can move of these pods, at the end of the pass, when nothing is half done. */
+  give(message: Extract<ToWorker, { kind: 'give' }>): void {
+    this.#deps.loop.atPassEnd({ run: () => this.#give(message) });
+  }
+
+  take(message: Extract<ToWorker, { kind: 'take' }>): void {
+    this.#deps.loop.atPassEnd({ run: () => this.#take(message) });
+  }
+
+  #give({ ask, podUids }: Extract<ToWorker, { kind: 'give' }>): void {
+    const { pods, post, hold, stopAccepting } = this.#deps;
+    const ours = podUids.map((podUid) => pods.get(podUid)).filter((pod) => pod !== undefined);
+    const units = openUnits(ours);
+    const lines = units.map(({ unit, descriptors }) => {
+      return `${descriptors.length} ${JSON.stringify(unit)}\n`;
+    });
+    const memory = memoryFile('plumbline hand-over', Buffer.from(lines.join('')));
+    const descriptors = units.flatMap((unit) => unit.descriptors);
+    post({ kind: 'giving', ask, memory, descriptors, units: units.length });
+    const isOurs = hold(ask) ?? true;
+    if (memory >= 0) closeFd(memory);
+    if (isOurs) return;
+    for (const { release } of units) release();
+    stopAccepting();
+  }
+
+  #take({ ask, units }: Extract<ToWorker, { kind: 'take' }>): void {
+    const { post, hold, recheck } = this.#deps;
+    const taken: TakenUnit[] = [];
+    let problem = '';
+    for (const { state, descriptors } of units) {
+      try {
+        taken.push(this.#takeOne(state, descriptors));
+      } catch (error) {
+        problem ||= error instanceof Error ? error.message : String(error);
+      }
+    }
+    post({ kind: 'taking', ask, problem });
+    const isOurs = hold(ask) ?? false;
+    for (const unit of taken) {
+      if (isOurs) unit.goOn();
+      else unit.release();
+    }
+    if (isOurs) recheck();
+  }
+
+  #takeOne(state: string, descriptors: readonly number[]): TakenUnit {
+    let pod: Pod | undefined;
+    let unit: Unit | undefined;
+    try {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own predecessor wrote it
+      unit = JSON.parse(state) as Unit;
+      pod = this.#deps.pods.get(unit.podUid);
+    } finally {
+      if (pod === undefined) for (const fd of descriptors) closeFd(fd);
+    }
+    if (pod === undefined) throw new RangeError(`pod "${unit.podUid}" is not served here`);
+    return takeUnit(pod, unit, descriptors);
+  }
+}
