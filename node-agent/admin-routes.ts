@@ -32,6 +32,7 @@ export interface AdminDeps {
   readonly logControl: LogControl;
   readonly controlState: () => unknown;
   readonly waitingFor: () => readonly string[];
+  readonly hasTestHooks: boolean;
 }
 
 const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
@@ -84,6 +85,22 @@ export function adminRoutes(deps: AdminDeps): AdminRoute[] {
       'seconds=N, worker=N: a sampling .heapprofile of the main thread, or of a data worker',
       async (request) => profile(deps, 'heap', request),
     ),
+    ...(deps.hasTestHooks ? testHooks(deps) : []),
+  ];
+}
+
+/** What breaks something on purpose; there only with the hidden flag `--test-hooks`. */
+function testHooks({ dataPlane }: AdminDeps): AdminRoute[] {
+  return [
+    {
+      method: 'POST',
+      path: '/test/end-worker',
+      about: 'worker=N: ends a data worker as a fault in it would',
+      answer: ({ query }) =>
+        dataPlane.kill(Number(query.get('worker') ?? NaN))
+          ? text('ended\n')
+          : text('worker: there is no such data worker\n', 404),
+    },
   ];
 }
 

@@ -27,6 +27,11 @@ export function agentMetrics(deps: MetricsDeps): Metrics {
   registerPods(metrics, deps);
   registerCapture(metrics, deps);
   registerData(metrics, () => deps.dataPlane.totals());
+  metrics.counter({
+    name: 'plumbline_worker_deaths_total',
+    help: 'Data workers that died and took their connections with them',
+    read: () => one(deps.dataPlane.deaths),
+  });
   registerControl(metrics, deps);
   return metrics;
 }

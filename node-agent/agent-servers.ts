@@ -32,6 +32,7 @@ export interface ServersDeps {
   readonly dataPlane: DataPlane;
   readonly verdicts: PolicyVerdicts;
   readonly controlState: () => ControlState;
+  readonly hasTestHooks: boolean;
 }
 
 const ADMIN_PORT = 15_000;

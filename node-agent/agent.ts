@@ -79,7 +79,7 @@ export class Agent {
         for (const record of records) this.#verdicts.count(record);
       },
       onProbe: (arrival) => void this.#prover.arrived(arrival),
-      onFailure: (worker) => log.error('data worker replaced', { worker }),
+      blockedBy: (name) => this.#readiness.blockedBy(name),
     });
     this.#mesh = new MeshState({
       stateDir: config.stateDir,
@@ -256,17 +256,15 @@ export class Agent {
   }
 
   async #serve(captures: CaptureSet, pods: PodSet): Promise<void> {
-    const { config, version, log, logControl, logLinesDropped } = this.#options;
+    const { config } = this.#options;
     this.#servers.push(
       ...agentServers({
+        ...this.#options,
         captures,
         pods,
-        version,
-        log,
-        logControl,
-        logLinesDropped,
         node: config.node,
         runDir: config.runDir,
+        hasTestHooks: config.hasTestHooks,
         startedAtMs: this.#startedAtMs,
         clusterDomain: CLUSTER_DOMAIN,
         certificates: this.#certificates,

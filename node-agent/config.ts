@@ -28,10 +28,14 @@ export interface AgentConfig {
   readonly logLevel: Level;
   readonly logFormat: 'json' | 'text';
   readonly accessLog: 'json' | 'text' | 'off';
+  /** The admin port can break things on purpose. For fault tests alone. */
+  readonly hasTestHooks: boolean;
 }
 
 /** The flags as commander gives them: text, or absent. */
-export type AgentFlags = Readonly<Record<string, string | undefined>>;
+export type AgentFlags = Readonly<Record<string, string | undefined>> & {
+  readonly testHooks?: true;
+};
 
 const MOST_WORKERS = 64;
 const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
@@ -86,6 +90,7 @@ export function readConfig(flags: AgentFlags): AgentConfig {
     logLevel: oneOf('logLevel', LEVELS, 'info'),
     logFormat: oneOf('logFormat', ['json', 'text'], 'json'),
     accessLog: oneOf('accessLog', ['json', 'text', 'off'], 'json'),
+    hasTestHooks: flags.testHooks === true,
   };
   if (problems.length > 0) {
     throw new MeshError('CONFIG_INVALID', `Cannot start the node agent: ${problems.join('; ')}`);

@@ -1,6 +1,6 @@
 /** Starts the node agent: flags in, signals handled, exit code out. */
 import { mkdirSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { MeshError } from '#common/errors.ts';
 import { createLogger, streamSink } from '#common/log.ts';
 import { productVersion } from '#common/version.ts';
@@ -42,7 +42,10 @@ const program = new Command('node-agent')
   .option('--trust-domain <name>', 'trust domain of the identities', 'cluster.local')
   .option('--log-level <level>', 'debug, info, warn or error', 'info')
   .option('--log-format <format>', 'json or text', 'json')
-  .option('--access-log <format>', 'json, text or off', 'json');
+  .option('--access-log <format>', 'json, text or off', 'json')
+  .addOption(
+    new Option('--test-hooks', 'the admin port can end data workers; for fault tests').hideHelp(),
+  );
 
 async function main(): Promise<void> {
   program.parse();

@@ -3,7 +3,8 @@
  *
  * A connection stays with the worker that accepted it. Each pod has, per worker, one listener of
  * every kind with SO_REUSEPORT, all of them held open here: when a worker dies, its connections are
- * cut, a new one takes its listeners with what is queued in them, and nothing else is disturbed.
+ * cut, and another one accepts at its listeners, with what is queued in them, until its successor
+ * can; nothing else is disturbed.
  */
 import { closeSync } from 'node:fs';
 import type { Identity } from '#common/identity.ts';
@@ -20,6 +21,7 @@ import type {
   ProbeToken,
   ToWorker,
 } from './messages.ts';
+import { Deaths, DEATHS_MINUTE_MS } from './deaths.ts';
 import { giveLive, takeLive } from './live-handover.ts';
 import type { GivenPart, Giving, Taking } from './live-handover.ts';
 import { closeOrphans } from './orphans.ts';
@@ -37,8 +39,8 @@ export interface DataPlaneOptions {
   /** Connections that have ended, in batches. */
   readonly onClosed: (closed: Closed) => void;
   readonly onProbe: (arrival: ProbeArrival) => void;
-  /** A worker died; it has been replaced already. */
-  readonly onFailure: (worker: number, cause: unknown) => void;
+  /** Workers die again and again; called for what undoes it, once that is over. */
+  readonly blockedBy: (name: string) => () => void;
   /** The whole world, packed, for a worker that starts later than the others. */
   readonly snapshot: () => Uint8Array | undefined;
 }
@@ -69,26 +71,32 @@ interface Place {
 
 /** Workers that died are remembered for their counters, but not without end. */
 const MOST_RETIRED = 16;
-const RESTART_PAUSE_MS = 1_000;
 
 export class DataPlane {
   readonly #options: DataPlaneOptions;
   readonly #hosts: WorkerHost[] = [];
+  /** By share: the worker that accepts at its listeners; none while no worker lives. */
+  readonly #acceptors: (WorkerHost | undefined)[] = [];
   readonly #places = new Map<string, Place>();
   /** Pods that are being removed: their listeners are open still. */
   readonly #leaving = new Set<Place>();
   readonly #credentials = new Map<Identity, Credentials>();
   readonly #retired: FlowReader[] = [];
   readonly #names = new Names();
+  readonly #deaths = new Deaths();
   #isStopping = false;
-  #lastDeath = 0;
+  #settledDown: (() => void) | undefined;
 
   constructor(options: DataPlaneOptions) {
     this.#options = options;
   }
 
   start(): void {
-    for (let n = 0; n < this.#options.workers; n += 1) this.#hosts.push(this.#newHost(n));
+    for (let n = 0; n < this.#options.workers; n += 1) {
+      const host = this.#newHost(n);
+      this.#hosts.push(host);
+      this.#acceptors.push(host);
+    }
   }
 
   /** Applies a packed update in every worker. */
@@ -134,7 +142,9 @@ export class DataPlane {
         throw error;
       }
       share.push(...given);
-      host.post({ kind: 'pod', pod: plan, listeners: given });
+      const acceptor = this.#acceptors[n];
+      host.post({ kind: 'pod', pod: plan, listeners: acceptor === host ? given : [] });
+      if (acceptor !== host) acceptor?.post({ kind: 'pod', pod: plan, listeners: given });
     }
   }
 
@@ -193,15 +203,25 @@ export class DataPlane {
     return reply?.kind === 'profile' ? reply.profile : undefined;
   }
 
+  /** For tests of just that: ends a worker's thread as a fault in it would. */
+  kill(worker: number): boolean {
+    return this.#hosts[worker]?.kill() ?? false;
+  }
+
+  get deaths(): number {
+    return this.#deaths.count;
+  }
+
   flows(): FlowRow[] {
     return this.#readers().flatMap((reader) => reader.rows());
   }
 
   totals(): Totals {
-    const live = this.#hosts.map((host) => host.flows.totals());
+    const live = this.#running().map((host) => host.flows.totals());
     const all = [...live, ...this.#retired.map((reader) => reader.totals())];
+    const versions = live.length === 0 ? [0] : live.map(({ version }) => version);
     // Of the versions only that of the worker furthest behind says something.
-    return { ...sumTotals(all), version: Math.min(...live.map(({ version }) => version)) };
+    return { ...sumTotals(all), version: Math.min(...versions) };
   }
 
   /** Stops accepting and resolves when every connection has ended, or been cut after `drainMs`. */
@@ -244,22 +264,27 @@ export class DataPlane {
     const n = dead.number;
     const keep = new Set<number>();
     for (const { shares } of [...this.#places.values(), ...this.#leaving]) {
-      for (const { fd } of shares[n] ?? []) keep.add(fd);
+      for (const { fd } of shares.flat()) keep.add(fd);
     }
     const cut = closeOrphans(dead.event, keep);
     dead.flows.endGauges();
     this.#retired.push(dead.flows);
     if (this.#retired.length > MOST_RETIRED) this.#retired.shift();
-    this.#options.log.error('data worker died', { worker: n, cut, error: cause });
+    for (const [share, acceptor] of this.#acceptors.entries()) {
+      if (acceptor === dead) this.#acceptors[share] = undefined;
+    }
+    const [standIn] = this.#running();
+    if (standIn !== undefined) this.#takeShares(standIn);
+    const { log } = this.#options;
+    log.error('data worker died', { worker: n, cut, standIn: standIn?.number, error: cause });
     if (this.#isStopping) return;
-    const sinceLast = performance.now() - this.#lastDeath;
-    this.#lastDeath = performance.now();
-    // A worker that dies again at once must not keep the machine busy with dying.
-    if (sinceLast < RESTART_PAUSE_MS) setTimeout(() => this.#revive(n, cause), RESTART_PAUSE_MS);
-    else this.#revive(n, cause);
+    const { pauseMs, isRepeated } = this.#deaths.note(performance.now());
+    if (isRepeated) this.#report(pauseMs);
+    if (pauseMs === 0) this.#revive(n);
+    else setTimeout(() => this.#revive(n), pauseMs).unref();
   }
 
-  #revive(n: number, cause: unknown): void {
+  #revive(n: number): void {
     if (this.#isStopping) return;
     const host = this.#newHost(n);
     this.#hosts[n] = host;
@@ -268,14 +293,62 @@ export class DataPlane {
     for (const [identity, credentials] of this.#credentials) {
       host.post({ kind: 'credentials', identity, credentials });
     }
-    for (const { plan, shares } of this.#places.values()) {
-      host.post({ kind: 'pod', pod: plan, listeners: shares[n] ?? [] });
+    for (const { plan } of this.#places.values()) {
+      host.post({ kind: 'pod', pod: plan, listeners: [] });
     }
-    this.#options.onFailure(n, cause);
+    this.#takeShares(host);
+    void this.#takeBack(n, host).catch(() => undefined); // It died as well: its share has been given on.
+  }
+
+  /** Lets a worker accept at all shares where nobody does. */
+  #takeShares(host: WorkerHost): void {
+    for (const share of this.#acceptors.keys()) {
+      if (this.#acceptors[share] !== undefined) continue;
+      this.#acceptors[share] = host;
+      this.#giveListeners(share, host);
+    }
+  }
+
+  /** Once a new worker runs, the one that stood in for its predecessor lets go. */
+  async #takeBack(n: number, host: WorkerHost): Promise<void> {
+    const startedAt = performance.now();
+    await host.ask({ kind: 'settle' });
+    const standIn = this.#acceptors[n];
+    if (standIn !== host) {
+      this.#acceptors[n] = host;
+      const fds = [...this.#places.values()].flatMap(({ shares }) => shares[n] ?? []);
+      const release = { kind: 'release listeners', fds: fds.map(({ fd }) => fd) } as const;
+      // One that died meanwhile has let go.
+      await standIn?.ask(release).catch(() => undefined);
+      if (this.#acceptors[n] !== host) return;
+      this.#giveListeners(n, host);
+    }
+    const ms = Math.round(performance.now() - startedAt);
+    this.#options.log.info('data worker replaced', { worker: n, ms });
+  }
+
+  #giveListeners(share: number, host: WorkerHost): void {
+    for (const { plan, shares } of this.#places.values()) {
+      host.post({ kind: 'pod', pod: plan, listeners: shares[share] ?? [] });
+    }
+  }
+
+  /** Says that workers die again and again, until a minute has passed without that. */
+  #report(pauseMs: number): void {
+    const deaths = this.#deaths.count;
+    this.#options.log.error('data workers die again and again', { deaths, pauseMs });
+    if (this.#settledDown !== undefined) return;
+    this.#settledDown = this.#options.blockedBy('data workers that stay alive');
+    const look = setInterval(() => {
+      if (!this.#isStopping && !this.#deaths.isQuiet(performance.now())) return;
+      clearInterval(look);
+      this.#settledDown?.();
+      this.#settledDown = undefined;
+    }, DEATHS_MINUTE_MS / 60).unref();
   }
 
   #readers(): FlowReader[] {
-    return [...this.#retired, ...this.#hosts.map((host) => host.flows)];
+    return [...this.#retired, ...this.#running().map((host) => host.flows)];
   }
 
   #running(): WorkerHost[] {

@@ -29,7 +29,7 @@ const TCP_IDLE_MS = 10_000;
 const slab = newSlab(LONGEST_MESSAGE + 2);
 
 interface Served {
-  readonly fds: number[];
+  readonly fds: Set<number>;
   readonly connections: Set<TcpSocket>;
   asked: number;
 }
@@ -46,7 +46,9 @@ export class DnsService {
 
   /** Serves a pod's questions over UDP. */
   listen(pod: Pod, fd: number): void {
-    this.#of(pod).fds.push(fd);
+    const { fds } = this.#of(pod);
+    if (fds.has(fd)) return;
+    fds.add(fd);
     const watcher: Watcher = { onEvents: () => this.#receive(pod, fd) };
     this.#shared.loop.addListener(fd, watcher);
   }
@@ -100,6 +102,13 @@ export class DnsService {
     if (served.connections.size > MOST_CONNECTIONS) socket.destroy(true);
   }
 
+  /** Stops reading at some of the listeners, of whichever pods; they stay open. */
+  release(released: ReadonlySet<number>): void {
+    for (const { fds } of this.#served.values()) {
+      for (const fd of fds) if (released.has(fd) && fds.delete(fd)) this.#shared.loop.remove(fd);
+    }
+  }
+
   /** Stops serving a pod; its listeners stay open for whoever holds them too. */
   leave(podUid: string): void {
     const served = this.#served.get(podUid);
@@ -112,7 +121,7 @@ export class DnsService {
   #of(pod: Pod): Served {
     const known = this.#served.get(pod.plan.podUid);
     if (known !== undefined) return known;
-    const made: Served = { fds: [], connections: new Set(), asked: 0 };
+    const made: Served = { fds: new Set(), connections: new Set(), asked: 0 };
     this.#served.set(pod.plan.podUid, made);
     return made;
   }

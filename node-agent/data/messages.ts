@@ -82,6 +82,8 @@ export type ToWorker =
       readonly podUid: string;
       readonly drainMs: number;
     }
+  /** Another worker accepts there from now on; the descriptors stay open. */
+  | { readonly kind: 'release listeners'; readonly ask: number; readonly fds: readonly number[] }
   /** Answered when all that was posted before is in force. */
   | { readonly kind: 'settle'; readonly ask: number }
   | { readonly kind: 'expect probe'; readonly ask: number; readonly token: ProbeToken }

@@ -43,7 +43,7 @@ export class Pod {
   /** Handshakes at 15008 that have not ended. */
   handshakes = 0;
   readonly #acceptors: Acceptors;
-  readonly #listeners: Listener[] = [];
+  readonly #listeners = new Map<number, Listener>();
   #isLeaving = false;
 
   constructor(shared: Shared, plan: PodPlan, acceptors: Acceptors) {
@@ -79,10 +79,11 @@ export class Pod {
 
   /** Accepts at a listener; DNS over UDP, which accepts nothing, is served elsewhere. */
   listen({ service, fd }: GivenListener): void {
-    if (service === 'dns-udp' || this.#isLeaving) return;
+    if (service === 'dns-udp' || this.#isLeaving || this.#listeners.has(fd)) return;
     const accept = this.#acceptors[service];
     const { loop, table, log } = this.shared;
-    this.#listeners.push(
+    this.#listeners.set(
+      fd,
       new Listener(loop, fd, {
         onAccept: (connection) => {
           table.count('accepted');
@@ -98,7 +99,16 @@ export class Pod {
 
   /** Leaves the listeners alone, open for whoever holds them too. */
   stopAccepting(): void {
-    for (const listener of this.#listeners.splice(0)) listener.release();
+    this.release(new Set(this.#listeners.keys()));
+  }
+
+  /** The same for some of them. */
+  release(fds: ReadonlySet<number>): void {
+    for (const [fd, listener] of this.#listeners) {
+      if (!fds.has(fd)) continue;
+      listener.release();
+      this.#listeners.delete(fd);
+    }
   }
 
   /** Takes nothing new, tells the peers, and calls `done` when the last connection has ended. */

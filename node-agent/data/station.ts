@@ -159,6 +159,10 @@ export class Station implements Task {
         );
         break;
       }
+      case 'release listeners':
+        this.#release(new Set(message.fds));
+        this.#post({ kind: 'done', ask: message.ask });
+        break;
       case 'stop accepting':
         this.#stopAccepting();
         this.#post({ kind: 'done', ask: message.ask });
@@ -240,6 +244,11 @@ export class Station implements Task {
       this.#pods.delete(podUid);
       this.#post({ kind: 'done', ask });
     });
+  }
+
+  #release(fds: ReadonlySet<number>): void {
+    for (const pod of this.#pods.values()) pod.release(fds);
+    this.#dns.release(fds);
   }
 
   #stopAccepting(): void {

@@ -85,6 +85,14 @@ export class WorkerHost {
     return reply.promise;
   }
 
+  /** Ends the thread where it stands, as a fault in it would; the owner hears of a death. */
+  kill(): boolean {
+    if (this.#state !== 'running') return false;
+    void this.#thread.terminate();
+    signalEvent(this.event);
+    return true;
+  }
+
   /** Ends the thread; what it had open is closed by it. */
   async stop(): Promise<void> {
     this.post({ kind: 'stop' });

@@ -82,7 +82,7 @@ export class World {
             for (const tell of this.#waiting.splice(0)) tell();
           },
           onProbe: (arrival) => this.probes.push(arrival),
-          onFailure: () => undefined,
+          blockedBy: () => () => undefined,
           snapshot: () => this.#packed(),
         }),
     );

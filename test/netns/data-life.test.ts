@@ -91,7 +91,7 @@ test(
       log: silent,
       onClosed: () => {},
       onProbe: () => {},
-      onFailure: () => {},
+      blockedBy: () => () => undefined,
       snapshot: () => undefined,
     });
     next.start();
