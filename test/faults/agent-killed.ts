@@ -1,6 +1,7 @@
 /** R1: the agent of a node is killed and started again, over and over. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { ACROSS, ms, onBench } from './world.ts';
+import { ms } from './measure.ts';
+import { ACROSS, onBench } from './world.ts';
 
 export const scenario = onBench({
   name: 'agent-killed',

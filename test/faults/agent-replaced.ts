@@ -1,11 +1,12 @@
 /** R2: an agent is replaced in order, over and over: no new connection fails. */
-import { ACROSS, ms, onBench } from './world.ts';
+import { ms } from './measure.ts';
+import { ACROSS, onBench } from './world.ts';
 
 export const scenario = onBench({
   name: 'agent-replaced',
   title: 'R2: an agent is replaced by a successor; every new connection succeeds',
   world: () => ({
-    agentFlags: ['--drain', '1s'],
+    agentFlags: () => ['--drain', '1s'],
     load: { fresh: { perSecond: 100, pairs: ACROSS } },
   }),
   run: async (world, { quick }) => {

@@ -10,6 +10,8 @@ export interface Options {
   readonly quick: boolean;
   /** Made part of the names of namespaces, so that runs do not meet. */
   readonly prefix?: string;
+  /** Pods with addresses of this family alone. */
+  readonly family?: '4' | '6';
 }
 
 export type Figures = Readonly<Record<string, number | string>>;

@@ -30,11 +30,15 @@ import {
 } from './scenario.ts';
 
 export interface WorldOptions {
-  readonly agentFlags?: readonly string[];
+  readonly agentFlags?: (node: number) => readonly string[];
+  readonly agentEnv?: (node: number) => Readonly<Record<string, string>>;
   readonly controllerFlags?: readonly string[];
   /** One family only. */
   readonly family?: '4' | '6';
   readonly yaml?: string;
+  /** More pods, by name, with the node of each; their accounts are their names too. */
+  readonly extra?: Readonly<Record<string, 1 | 2>>;
+  readonly mtls?: 'STRICT' | 'PERMISSIVE';
   /** What differs from the usual load. */
   readonly load?: Partial<Omit<LoadPlan, 'pods'>>;
   /** Several run at once, so each takes less of the machine. */
@@ -67,13 +71,16 @@ export class World {
   readonly load: Load;
   /** The usual YAML, without what a scenario added. */
   readonly yaml: string;
+  /** Of the pods. */
+  readonly names: readonly string[];
   /** Sums over all windows that were taken. */
   #wrong = 0;
   #misidentified = 0;
   #requests = 0;
   #fromControl = 0;
 
-  private constructor(mesh: Mesh, load: Load, yaml: string) {
+  private constructor(mesh: Mesh, load: Load, yaml: string, names: readonly string[]) {
+    this.names = names;
     this.mesh = mesh;
     this.load = load;
     this.yaml = yaml;
@@ -85,30 +92,37 @@ export class World {
     options: WorldOptions = {},
   ): Promise<World> {
     const labels = options.family === undefined ? {} : { 'test/families': options.family };
+    const extra = Object.entries(options.extra ?? {});
+    const placed = [
+      ...LEFT.map((name) => [name, 1] as const),
+      ...RIGHT.map((name) => [name, 2] as const),
+      ...extra,
+    ];
+    const names = placed.map(([name]) => name);
     const yaml = documents(
       nodes(2),
       namespace('shop'),
-      ...ALL.map((name) => account(name)),
-      ...LEFT.map((name) => pod(name, { node: 1, account: name, labels })),
-      ...RIGHT.map((name) => pod(name, { node: 2, account: name, labels })),
-      peerAuthentication('strict', { mtls: { mode: 'STRICT' } }),
+      ...names.map((name) => account(name)),
+      ...placed.map(([name, node]) => pod(name, { node, account: name, labels })),
+      peerAuthentication('default', { mtls: { mode: options.mtls ?? 'STRICT' } }),
     );
     const mesh = await Mesh.start(undo, prefix, {
       yaml: options.yaml === undefined ? yaml : documents(yaml, options.yaml),
-      agentFlags: ['--drain', '500ms', ...(options.agentFlags ?? [])],
+      agentFlags: (node) => ['--drain', '500ms', ...(options.agentFlags?.(node) ?? [])],
+      ...(options.agentEnv === undefined ? {} : { agentEnv: options.agentEnv }),
       controllerFlags: options.controllerFlags ?? [],
     });
     const load = await Load.start({
       ...USUAL,
       ...(options.isLight === true ? LIGHT : {}),
       ...options.load,
-      pods: ALL.map((name) => {
+      pods: names.map((name) => {
         const { path, addresses } = mesh.pod(`shop/${name}`);
         return { name, netns: path, addresses };
       }),
     });
     undo.after(async () => load.stop());
-    const world = new World(mesh, load, yaml);
+    const world = new World(mesh, load, yaml, names);
     await world.#seeMarker();
     await world.settled();
     return world;
@@ -132,9 +146,9 @@ export class World {
   }
 
   /** Lets time pass and takes what happened in it. */
-  async during(ms: number): Promise<LoadFigures> {
+  async during(spanMs: number): Promise<LoadFigures> {
     await this.take();
-    await delay(ms);
+    await delay(spanMs);
     return this.take();
   }
 
@@ -176,7 +190,7 @@ export class World {
   /** Compares who the servers' agents say called with whose address it was. */
   #strangers(): { records: number; mistaken: number } {
     const owners = new Map<string, string>();
-    for (const name of ALL) {
+    for (const name of this.names) {
       for (const address of this.mesh.pod(`shop/${name}`).addresses) owners.set(address, name);
     }
     let records = 0;
@@ -214,7 +228,11 @@ export function onBench({
     run: async (options): Promise<Result> =>
       undoing(async (undo) => {
         const prefix = options.prefix ?? `flt${about.name.slice(0, 6)}`;
-        const world = await World.start(undo, prefix, worldOptions(options));
+        const { family } = options;
+        const world = await World.start(undo, prefix, {
+          ...worldOptions(options),
+          ...(family === undefined ? {} : { family }),
+        });
         const own = await run(world, options);
         const held = await world.held();
         return judge({
@@ -223,9 +241,4 @@ export function onBench({
         });
       }),
   };
-}
-
-/** Prints a duration as people read it. */
-export function ms(value: number): string {
-  return `${Math.round(value)} ms`;
 }

@@ -19,8 +19,10 @@ interface Test {
 export interface MeshOptions {
   readonly yaml: string;
   readonly nodes?: number;
-  /** Flags for every agent, such as `['--drain', '1s']`. */
-  readonly agentFlags?: readonly string[];
+  /** Flags for every agent, such as `['--drain', '1s']`, or for the agent of each node. */
+  readonly agentFlags?: readonly string[] | ((node: number) => readonly string[]);
+  /** Added to the environment of the agent of a node. */
+  readonly agentEnv?: (node: number) => Readonly<Record<string, string>>;
   readonly controllerFlags?: readonly string[];
 }
 
@@ -124,7 +126,8 @@ export class Mesh {
           'netns-dir': `${directory}/netns`,
           'state-dir': own,
           'run-dir': own,
-        }).concat(options.agentFlags ?? ['--drain', '500ms']),
+        }).concat(flagsOf(options, node.number)),
+        options.agentEnv?.(node.number),
       );
     });
   }
@@ -224,8 +227,8 @@ export class Mesh {
 
   /** A successor of that node's agent, with the same flags; not started yet. */
   successor(node: number): Program {
-    const { netns, socket, args } = this.agent(node);
-    return new Program(netns, socket, args);
+    const { netns, socket, args, env } = this.agent(node);
+    return new Program(netns, socket, args, env);
   }
 
   replaceAgent(node: number, successor: Program): void {
@@ -318,6 +321,10 @@ export class Mesh {
     );
     await this.#following;
   }
+}
+
+function flagsOf({ agentFlags = ['--drain', '500ms'] }: MeshOptions, node: number) {
+  return typeof agentFlags === 'function' ? agentFlags(node) : agentFlags;
 }
 
 function flags(program: string, values: Readonly<Record<string, string>>): string[] {

@@ -15,19 +15,26 @@ export class Program {
   readonly socket: string;
   readonly netns: Netns;
   readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
   #child: ChildProcess | undefined;
 
-  constructor(netns: Netns, socket: string, args: readonly string[]) {
+  constructor(
+    netns: Netns,
+    socket: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ) {
     this.netns = netns;
     this.socket = socket;
     this.args = args;
+    this.env = env;
   }
 
   start(): ChildProcess {
     const child = this.netns.spawn(
       process.execPath,
       ['--disable-warning=ExperimentalWarning', ...this.args],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...this.env } },
     );
     if (child.stdout !== null) {
       createInterface(child.stdout).on('line', (line) => this.lines.push(parseLine(line)));
