@@ -148,7 +148,7 @@ export class Agent {
     void this.#becomeReady(pods, () => {
       hasState();
       hasPods();
-      void hostRules.prune(wantedIn(pods)).catch((error: unknown) => {
+      void hostRules.prune(pods.wanted()).catch((error: unknown) => {
         log.warn('addresses of former pods are still left to the probes of the node', { error });
       });
     });
@@ -191,7 +191,7 @@ export class Agent {
       prover: this.#prover,
       onState: (state) => this.#reports.proof(state),
     });
-    const journey = new PodJourney({
+    const journey: PodJourney = new PodJourney({
       trustDomain: config.trustDomain,
       netnsDirectory,
       dataPlane: this.#dataPlane,
@@ -200,6 +200,7 @@ export class Agent {
       dns: { resolvers: await readResolvers(config.resolvConf), clusterDomain: CLUSTER_DOMAIN },
       drainMs: config.drainMs,
       inherited: this.#succession.inherited,
+      onLeft: () => this.#wantCertificates(journey),
     });
     const pods = new PodSet(journey, log);
     this.#captures = captures;
@@ -229,11 +230,17 @@ export class Agent {
     const pods = [...this.#mesh.view.pods.values()];
     const journey = this.#journey;
     if (journey === undefined || this.#pods === undefined) return;
-    this.#certificates.want(
-      new Set(pods.filter(({ enrolled }) => enrolled).map((pod) => journey.identityOf(pod))),
-    );
+    this.#wantCertificates(journey);
     this.#reports.pods(pods);
     this.#pods.apply(pods);
+  }
+
+  /** A pod that leaves needs its certificate until it has: connections may still come to us. */
+  #wantCertificates(journey: PodJourney): void {
+    const enrolled = [...this.#mesh.view.pods.values()].filter((pod) => pod.enrolled);
+    this.#certificates.want(
+      new Set([...journey.identities, ...enrolled.map((pod) => journey.identityOf(pod))]),
+    );
   }
 
   #controlClient(): ControlClient {
@@ -277,8 +284,4 @@ export class Agent {
     );
     for (const server of this.#servers) await server.start();
   }
-}
-
-function wantedIn(pods: PodSet): ReadonlySet<string> {
-  return new Set(pods.states().flatMap(({ podUid, enrolled }) => (enrolled ? [podUid] : [])));
 }

@@ -98,6 +98,11 @@ export class PodSet {
     }
   }
 
+  /** The uids of the pods that are to be captured. */
+  wanted(): ReadonlySet<string> {
+    return new Set(Array.from(this.#entries).flatMap(([uid, { wanted }]) => (wanted ? [uid] : [])));
+  }
+
   states(): PodState[] {
     return Array.from(this.#entries.values(), ({ pod, wanted, joined, problem }) => ({
       podUid: pod.podUid,

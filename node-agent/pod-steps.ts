@@ -27,6 +27,8 @@ export interface PodStepsDeps {
   readonly drainMs: number;
   /** Listeners of a predecessor, by pod; each is given out once. */
   readonly inherited: Map<string, readonly Listener[]>;
+  /** A pod has left, drained and all. */
+  readonly onLeft: () => void;
 }
 
 const NETNS_LOOK_MS = 100;
@@ -36,9 +38,15 @@ const NETNS_WAIT_MS = 10_000;
 export class PodJourney implements PodSteps {
   readonly #deps: PodStepsDeps;
   readonly #netns = new Map<string, PodNetns>();
+  readonly #identities = new Map<string, Identity>();
 
   constructor(deps: PodStepsDeps) {
     this.#deps = deps;
+  }
+
+  /** Of pods that are served, those included that still drain. */
+  get identities(): Iterable<Identity> {
+    return this.#identities.values();
   }
 
   identityOf(pod: LocalPod): Identity {
@@ -79,6 +87,7 @@ export class PodJourney implements PodSteps {
       await drain();
     }
     this.#close(podUid);
+    this.#deps.onLeft();
   };
 
   readonly clean = async (pod: LocalPod): Promise<void> => {
@@ -110,6 +119,7 @@ export class PodJourney implements PodSteps {
   #close(podUid: string): void {
     const netns = this.#netns.get(podUid);
     this.#netns.delete(podUid);
+    this.#identities.delete(podUid);
     if (netns !== undefined) closeNetns(netns.fd);
   }
 
@@ -117,6 +127,7 @@ export class PodJourney implements PodSteps {
     const { inherited, dataPlane, dns } = this.#deps;
     const listeners = inherited.get(pod.podUid);
     inherited.delete(pod.podUid);
+    this.#identities.set(pod.podUid, this.identityOf(pod));
     dataPlane.addPod({
       podUid: pod.podUid,
       uid: pod.uid,

@@ -138,7 +138,7 @@ export class DataPlane {
       try {
         given.push(...(missing.length > 0 ? openListeners(plan.netns, missing) : []));
       } catch (error) {
-        if (share.length === 0) this.#forget(plan.podUid);
+        if (share.length === 0) void this.#remove(plan.podUid, place, 0);
         throw error;
       }
       share.push(...given);
@@ -363,11 +363,6 @@ export class DataPlane {
   async #askAll<T>(ask: (host: WorkerHost) => Promise<T>): Promise<T[]> {
     const replies = await Promise.allSettled(this.#running().map((host) => ask(host)));
     return replies.filter((reply) => reply.status === 'fulfilled').map((reply) => reply.value);
-  }
-
-  #forget(podUid: string): void {
-    const place = this.#places.get(podUid);
-    if (place !== undefined) void this.#remove(podUid, place, 0);
   }
 
   async #remove(podUid: string, place: Place, drainMs: number): Promise<void> {

@@ -44,7 +44,7 @@ export class Tally {
     if (isGood) this.#freshMs.push(endMs - startMs);
     else {
       this.#freshFailed += 1;
-      this.#note(`new: ${why}`);
+      this.#note(`new ${pair}: ${why}`);
     }
     const all = this.#attempts.get(pair);
     if (all === undefined) this.#attempts.set(pair, [{ startMs, isGood }]);

@@ -39,13 +39,17 @@ export class Load {
   }
 
   async #ask(order: LoadOrder): Promise<LoadAnswer> {
-    const reply = once(this.#child, 'message');
-    const gone = once(this.#child, 'exit').then(() => {
+    const answered = new AbortController();
+    const { signal } = answered;
+    const gone = once(this.#child, 'exit', { signal }).then(() => {
       throw new Error('the load has ended');
     });
     gone.catch(() => {});
+    const reply = once(this.#child, 'message', { signal });
     this.#child.send(order);
-    const [answer]: LoadAnswer[] = await Promise.race([reply, gone]);
+    const [answer]: LoadAnswer[] = await Promise.race([reply, gone]).finally(() =>
+      answered.abort(),
+    );
     if (answer === undefined || answer.answer === 'failed')
       throw new Error(`Cannot go on: the load failed: ${answer?.why ?? 'nothing came'}`);
     return answer;

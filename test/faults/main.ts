@@ -23,6 +23,12 @@ const NAMES = [
   'certificate-expiry',
   'root-rotated',
   'peer-vanished',
+  'half-close',
+  'slow-reader',
+  'connection-spike',
+  'descriptors-out',
+  'disk-full',
+  'worker-killed',
 ] as const;
 
 async function load(name: string): Promise<Scenario | undefined> {

@@ -26,6 +26,7 @@ import {
   type Options,
   type Result,
   type Scenario,
+  type Undo,
   undoing,
 } from './scenario.ts';
 
@@ -165,6 +166,7 @@ export class World {
         'answers that were wrong': this.#wrong,
         'clients mistaken': this.#misidentified + strangers.mistaken,
         'records with an identity': strangers.records,
+        'connections that failed, by code': JSON.stringify(this.#codes()),
       },
       marks: {
         'S0: 0 payloads in clear': inClear === this.#fromControl,
@@ -185,6 +187,14 @@ export class World {
     });
     await delay(50);
     this.#fromControl = this.mesh.wire.report().inClear;
+  }
+
+  #codes(): Record<string, number> {
+    const codes: Record<string, number> = {};
+    for (const { code } of this.mesh.agents.flatMap((agent) => agent.access({}))) {
+      if (typeof code === 'string') codes[code] = (codes[code] ?? 0) + 1;
+    }
+    return codes;
   }
 
   /** Compares who the servers' agents say called with whose address it was. */
@@ -221,7 +231,8 @@ export function onBench({
   readonly name: string;
   readonly title: string;
   readonly world?: (options: Options) => WorldOptions;
-  readonly run: (world: World, options: Options) => Promise<Findings>;
+  /** May leave to `undo` what it cannot take back itself. */
+  readonly run: (world: World, options: Options, undo: Undo) => Promise<Findings>;
 }): Scenario {
   return {
     ...about,
@@ -233,7 +244,7 @@ export function onBench({
           ...worldOptions(options),
           ...(family === undefined ? {} : { family }),
         });
-        const own = await run(world, options);
+        const own = await run(world, options, undo);
         const held = await world.held();
         return judge({
           figures: { ...own.figures, ...held.figures },
