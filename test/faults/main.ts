@@ -29,6 +29,14 @@ const NAMES = [
   'descriptors-out',
   'disk-full',
   'worker-killed',
+  'address-reuse',
+  'pod-churn',
+  'idle-connections',
+  'memory-limited',
+  'cpu-limited',
+  'lossy-link',
+  'version-skew',
+  'ipv6-only',
 ] as const;
 
 async function load(name: string): Promise<Scenario | undefined> {
