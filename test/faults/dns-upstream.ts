@@ -16,12 +16,16 @@ const TRUNCATED = 0x02;
 const ANSWER_MS = 2000;
 
 async function udp(undo: Undo, netns: number, at?: { address: string; port: number }) {
-  const made = createSocket({ type: 'udp4', recvBufferSize: 8 << 20 });
+  const made = createSocket({
+    type: 'udp4',
+    recvBufferSize: 8 << 20,
+    // Nothing to look up, so that the socket is made and bound before we leave.
+    lookup: (host, _options, found) => found(null, host, 4),
+  });
   const bound = once(made, 'listening');
-  // A literal address, so that the socket is made and bound before we leave.
   inNetns(netns, () => made.bind({ port: at?.port ?? 0, address: at?.address ?? '0.0.0.0' }));
   await bound;
-  undo.after(() => made.close());
+  undo.after(() => void made.close());
   return made;
 }
 
