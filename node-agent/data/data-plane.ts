@@ -26,7 +26,6 @@ import { giveLive, takeLive } from './live-handover.ts';
 import type { GivenPart, Giving, Taking } from './live-handover.ts';
 import { closeOrphans } from './orphans.ts';
 import type { ProfileKind } from './profile.ts';
-import { readRecords } from './record.ts';
 import type { ConnectionInfo, ConnectionRecord } from './record.ts';
 import { Names } from './names.ts';
 import { openListeners, servicesOf } from './sockets.ts';
@@ -139,7 +138,7 @@ export class DataPlane {
       try {
         given.push(...(missing.length > 0 ? openListeners(plan.netns, missing) : []));
       } catch (error) {
-        if (share.length === 0) this.#forget(plan.podUid);
+        if (share.length === 0) void this.#remove(plan.podUid, place, 0);
         throw error;
       }
       share.push(...given);
@@ -158,12 +157,12 @@ export class DataPlane {
 
   /** All workers stand still and say what they have open, until it is settled whose it is. */
   async give(podUids: readonly string[]): Promise<Giving> {
-    return giveLive(this.#living(), podUids);
+    return giveLive(this.#running(), podUids);
   }
 
   /** Takes up what a predecessor gives, and stands still until it is settled whose it is. */
   async take(parts: readonly GivenPart[]): Promise<Taking> {
-    return takeLive(this.#living(), parts);
+    return takeLive(this.#running(), parts);
   }
 
   /** All listeners, for a successor; they stay open here. */
@@ -218,7 +217,7 @@ export class DataPlane {
   }
 
   totals(): Totals {
-    const live = this.#living().map((host) => host.flows.totals());
+    const live = this.#running().map((host) => host.flows.totals());
     const all = [...live, ...this.#retired.map((reader) => reader.totals())];
     const versions = live.length === 0 ? [0] : live.map(({ version }) => version);
     // Of the versions only that of the worker furthest behind says something.
@@ -274,7 +273,7 @@ export class DataPlane {
     for (const [share, acceptor] of this.#acceptors.entries()) {
       if (acceptor === dead) this.#acceptors[share] = undefined;
     }
-    const [standIn] = this.#living();
+    const [standIn] = this.#running();
     if (standIn !== undefined) this.#takeShares(standIn);
     const { log } = this.#options;
     log.error('data worker died', { worker: n, cut, standIn: standIn?.number, error: cause });
@@ -349,10 +348,10 @@ export class DataPlane {
   }
 
   #readers(): FlowReader[] {
-    return [...this.#retired, ...this.#living().map((host) => host.flows)];
+    return [...this.#retired, ...this.#running().map((host) => host.flows)];
   }
 
-  #living(): WorkerHost[] {
+  #running(): WorkerHost[] {
     return this.#hosts.filter((host) => host.isRunning);
   }
 
@@ -362,13 +361,8 @@ export class DataPlane {
 
   /** A worker that dies while it is asked has nothing left to answer for. */
   async #askAll<T>(ask: (host: WorkerHost) => Promise<T>): Promise<T[]> {
-    const replies = await Promise.allSettled(this.#living().map((host) => ask(host)));
+    const replies = await Promise.allSettled(this.#running().map((host) => ask(host)));
     return replies.filter((reply) => reply.status === 'fulfilled').map((reply) => reply.value);
-  }
-
-  #forget(podUid: string): void {
-    const place = this.#places.get(podUid);
-    if (place !== undefined) void this.#remove(podUid, place, 0);
   }
 
   async #remove(podUid: string, place: Place, drainMs: number): Promise<void> {
@@ -378,6 +372,12 @@ export class DataPlane {
     this.#leaving.delete(place);
     closeAll(place);
   }
+}
+
+function readRecords(json: string): readonly ConnectionRecord[] {
+  if (json === '') return [];
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own worker wrote it
+  return JSON.parse(json) as readonly ConnectionRecord[];
 }
 
 function closeAll({ shares }: Place): void {

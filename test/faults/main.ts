@@ -6,7 +6,7 @@
  * The exit code is 1 when one does not hold, 2 when a name is none of them.
  */
 import { existsSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { needsRoot } from '../helpers/netns.ts';
 import type { Result, Scenario } from './scenario.ts';
 
@@ -29,6 +29,17 @@ const NAMES = [
   'descriptors-out',
   'disk-full',
   'worker-killed',
+  'address-reuse',
+  'pod-churn',
+  'idle-connections',
+  'memory-limited',
+  'cpu-limited',
+  'lossy-link',
+  'version-skew',
+  'ipv6-only',
+  'clock-moved',
+  'reconnect-storm',
+  'dns-upstream',
 ] as const;
 
 async function load(name: string): Promise<Scenario | undefined> {
@@ -42,7 +53,7 @@ async function run(scenario: Scenario, quick: boolean): Promise<Result> {
   try {
     return await scenario.run({ quick });
   } catch (error) {
-    const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const why = inspect(error);
     return { figures: {}, passed: false, why };
   }
 }

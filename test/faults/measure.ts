@@ -1,5 +1,5 @@
 /** What a program of the mesh uses of the machine, read from /proc, and small helpers for figures. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { Program } from '../helpers/program.ts';
 import type { Netns } from '../helpers/netns.ts';
 import { getText } from '../helpers/pod-http.ts';
@@ -11,7 +11,9 @@ export function descriptors({ pid }: Program): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
+/** 0 of a process that has ended. */
 export function rssMib({ pid }: Program): number {
+  if (!existsSync(`/proc/${pid}/status`)) return 0;
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
 }

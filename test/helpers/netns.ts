@@ -164,6 +164,7 @@ function createPod(owned: Owned, { node, scope, name, host, families }: PodPlan)
     `link set ${end} master cni0 up`,
   ]);
   ip(base.name, [
+    ...(address4 === undefined ? [] : [`link set eth0 address ${macOf(address4)}`]),
     'link set eth0 up',
     ...(address4 === undefined
       ? []
@@ -184,6 +185,12 @@ function createPod(owned: Owned, { node, scope, name, host, families }: PodPlan)
       removeNetns(owned, base.name);
     },
   };
+}
+
+/** As the bridge plugin of a CNI does: who gets an address again is found by who knew it before. */
+function macOf(address4: string): string {
+  const bytes = address4.split('.').map((part) => Number(part).toString(16).padStart(2, '0'));
+  return `0a:58:${bytes.join(':')}`;
 }
 
 function createNetns(owned: Owned, name: string): Netns {
