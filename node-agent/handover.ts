@@ -188,6 +188,7 @@ export class HandoverServer {
       return false;
     }
     try {
+      if (giving.problem !== '') throw failed(giving.problem);
       await this.#sendRound(link, round, giving);
       const deadline = since + HOLD_MS;
       for (;;) {
@@ -213,7 +214,7 @@ export class HandoverServer {
     const counts = parts.map(({ descriptors }) => descriptors.length);
     await link.send(
       { round, parts: counts },
-      parts.map(({ memory }) => memory),
+      parts.flatMap(({ memory, bytes }) => [memory, bytes]),
     );
     await link.sendAll(parts.flatMap(({ descriptors }) => descriptors));
   }

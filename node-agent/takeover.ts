@@ -139,7 +139,7 @@ export class Takeover {
     const { log, timeoutMs } = this.#options;
     const { message, descriptors: memory } = await this.#link.receive(withinMs);
     const { round, parts: counts, cannot, kept, done } = message;
-    if (typeof round !== 'number' || !areCounts(counts) || counts.length !== memory.length) {
+    if (typeof round !== 'number' || !areCounts(counts) || 2 * counts.length !== memory.length) {
       for (const fd of memory) closeFd(fd);
       if (done === true) return 'done';
       if (kept !== undefined) return 'kept';
@@ -173,10 +173,11 @@ export class Takeover {
       throw error;
     }
     let used = 0;
-    const parts = memory.map((fd, i): GivenPart => {
+    const parts = counts.map((count, i): GivenPart => {
       const from = used;
-      used += counts[i] ?? 0;
-      return { memory: fd, descriptors: all.slice(from, used) };
+      used += count;
+      const [units = -1, bytes = -1] = memory.slice(2 * i, 2 * i + 2);
+      return { memory: units, bytes, descriptors: all.slice(from, used) };
     });
     return take(parts);
   }

@@ -12,7 +12,7 @@ import { takeOver as takeOverWith } from '../../node-agent/takeover.ts';
 import type { Takeover } from '../../node-agent/takeover.ts';
 import { silent } from '../helpers/silent-log.ts';
 
-const nothing: Giving = { parts: [], units: 0, settle: async () => undefined };
+const nothing: Giving = { parts: [], units: 0, problem: '', settle: async () => undefined };
 
 const never = new AbortController().signal;
 
