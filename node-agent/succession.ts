@@ -29,6 +29,8 @@ const SETTLE_DEADLINE_MS = 20_000;
 /** A connection that takes longer to begin is not waited for. */
 const LONGEST_ROUNDS_MS = 15_000;
 
+const WARM_MS = 300;
+
 export class Succession {
   /** Listeners of a predecessor, by pod; each is given out once. */
   readonly inherited = new Map<string, readonly Listener[]>();
@@ -68,6 +70,8 @@ export class Succession {
     if (this.#takeover !== undefined) {
       // The workers have the world, the certificates and the pods before they have connections.
       await dataPlane.settled();
+      // New connections come here as well by now: code that has run is several times as fast.
+      await delay(WARM_MS);
       const podUids = dataPlane.listeners().map(({ podUid }) => podUid);
       const take = dataPlane.take.bind(dataPlane);
       ({ rest } = await this.#takeover.live({ podUids, take }));

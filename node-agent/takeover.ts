@@ -12,6 +12,7 @@ import { closeFd } from '#common/sys/libc.ts';
 import { connectUnix, unixSocket } from '#common/sys/unix-socket.ts';
 import type { PodListeners } from './data/data-plane.ts';
 import { STATE_FORMAT } from './data/handover-state.ts';
+import { hurry } from './data/hurry.ts';
 import type { GivenPart, Taking } from './data/live-handover.ts';
 import type { Listener, Service } from './data/messages.ts';
 import { failed, Link } from './handover-link.ts';
@@ -110,6 +111,7 @@ export class Takeover {
    */
   async live(deps: LiveDeps): Promise<{ readonly rest: Promise<void> }> {
     const { log, timeoutMs } = this.#options;
+    const calm = hurry();
     try {
       if (this.#theirs !== STATE_FORMAT) this.#tellOfForm();
       for (let attempt = 0; attempt < ATTEMPTS && this.#theirs === STATE_FORMAT; attempt += 1) {
@@ -120,6 +122,8 @@ export class Takeover {
       }
     } catch (error) {
       log.warn('live connections stay with the predecessor', { error });
+    } finally {
+      calm();
     }
     await this.confirm();
     return { rest: Promise.resolve() };

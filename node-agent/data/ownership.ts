@@ -13,10 +13,13 @@ import { openUnits } from './hand-units.ts';
 import type { OpenUnit } from './hand-units.ts';
 import { Bytes } from './handover-state.ts';
 import type { Unit } from './handover-state.ts';
+import { hurry } from './hurry.ts';
 import type { FromWorker, GivenUnit, ToWorker } from './messages.ts';
 import type { Pod } from './pod.ts';
 import { takeUnit } from './take-units.ts';
 import type { TakenUnit } from './take-units.ts';
+
+const HURRY_MS = 500;
 
 export interface OwnershipDeps {
   readonly loop: Loop;
@@ -58,6 +61,7 @@ export class Ownership {
 
   #give({ ask, podUids }: Extract<ToWorker, { kind: 'give' }>): void {
     const { post, hold, stopAccepting } = this.#deps;
+    const calm = hurry();
     let files: Written | undefined;
     let problem = '';
     try {
@@ -70,9 +74,11 @@ export class Ownership {
     post({ kind: 'giving', ask, problem, memory, bytes, descriptors, units: units.length });
     const isOurs = hold(ask) ?? true;
     for (const fd of [memory, bytes]) if (fd >= 0) closeFd(fd);
-    if (isOurs) return;
-    for (const { release } of units) release();
-    stopAccepting();
+    if (!isOurs) {
+      for (const { release } of units) release();
+      stopAccepting();
+    }
+    calm();
   }
 
   #write(podUids: readonly string[]): Written {
@@ -89,7 +95,8 @@ export class Ownership {
   }
 
   #take({ ask, units }: Extract<ToWorker, { kind: 'take' }>): void {
-    const { post, hold, recheck } = this.#deps;
+    const { loop, post, hold, recheck } = this.#deps;
+    const calm = hurry();
     const taken: TakenUnit[] = [];
     let problem = '';
     for (const given of units) {
@@ -106,6 +113,8 @@ export class Ownership {
       else unit.release();
     }
     if (isOurs) recheck();
+    // What has piled up meanwhile is still to be worked off.
+    loop.timers.after(HURRY_MS, { run: calm });
   }
 
   #takeOne(given: GivenUnit): TakenUnit {
