@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '#common/log.ts';
 import type { AgentConfig } from './config.ts';
 import type { DataPlane } from './data/data-plane.ts';
+import { stepBack } from './data/hurry.ts';
 import type { Listener } from './data/messages.ts';
 import { HandoverServer } from './handover.ts';
 import { takeOver } from './takeover.ts';
@@ -36,6 +37,7 @@ export class Succession {
   readonly inherited = new Map<string, readonly Listener[]>();
   readonly #deps: SuccessionDeps;
   #takeover: Takeover | undefined;
+  #comeForward = (): void => undefined;
   #server: HandoverServer | undefined;
 
   constructor(deps: SuccessionDeps) {
@@ -49,6 +51,7 @@ export class Succession {
     try {
       const takeover = await takeOver(pathIn(config), { timeoutMs, signal, log });
       this.#takeover = takeover;
+      if (takeover !== undefined) this.#comeForward = stepBack();
       for (const { podUid, listeners } of takeover?.pods ?? [])
         this.inherited.set(podUid, listeners);
       if (takeover !== undefined)
@@ -72,6 +75,7 @@ export class Succession {
       await dataPlane.settled();
       // New connections come here as well by now: code that has run is several times as fast.
       await delay(WARM_MS);
+      this.#comeForward();
       const podUids = dataPlane.listeners().map(({ podUid }) => podUid);
       const take = dataPlane.take.bind(dataPlane);
       ({ rest } = await this.#takeover.live({ podUids, take }));
