@@ -1,6 +1,7 @@
 /** The command line of Plumbline: words in, the right command, answer and exit code out. */
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { productVersion } from '#common/version.ts';
+import { replaceAgent } from './commands/agent.ts';
 import { caStatus, rotate } from './commands/ca.ts';
 import { dump, KINDS } from './commands/dump.ts';
 import type { Kind } from './commands/dump.ts';
@@ -109,6 +110,13 @@ asking(ca.command('rotate'), 'replace the root while traffic goes on')
     const options = { wait, timeoutMs: timeout * 1000, format, print };
     say(await rotate(new MeshClient(mesh), options));
   });
+
+const agent = program.command('agent').description('the node agents of the mesh');
+asking(agent.command('replace'), 'start a successor that takes over, connections included')
+  .argument('[node]', 'only the agent of this node; without, of all, one after the other')
+  .action(async (node: string | undefined, { mesh, output }: Shared) =>
+    say(await replaceAgent(new MeshClient(mesh), node, output)),
+  );
 
 asking(program.command('version'), 'of plumb and of the programs of a running mesh').action(
   async ({ mesh, output }: Shared) => void process.stdout.write(await version(mesh, output)),

@@ -24,6 +24,8 @@ export interface MeshFile {
   /** Of that process: field 22 of /proc/PID/stat. */
   readonly started: string;
   readonly logs: string;
+  /** Of `plumb up` itself. */
+  readonly socket: string;
   readonly controller: { readonly pid: number; readonly socket: string };
   readonly agents: readonly AgentEntry[];
 }
@@ -36,6 +38,7 @@ const decoder = object<MeshFile>({
   pid,
   started: matching(/^\d{1,20}$/, 'a start time'),
   logs: path,
+  socket: path,
   controller: object<MeshFile['controller']>({ pid, socket: path }),
   agents: list(object<AgentEntry>({ node: text(253), pid, socket: path }), 1024),
 });

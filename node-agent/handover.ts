@@ -26,6 +26,7 @@ import { accept, closeFd, listen } from '#common/sys/libc.ts';
 import { bindUnix, unixSocket } from '#common/sys/unix-socket.ts';
 import type { PodListeners } from './data/data-plane.ts';
 import { STATE_FORMAT } from './data/handover-state.ts';
+import { hurry } from './data/hurry.ts';
 import type { Giving } from './data/live-handover.ts';
 import { failed, Link, pause } from './handover-link.ts';
 import type { Message } from './handover-link.ts';
@@ -181,6 +182,15 @@ export class HandoverServer {
 
   /** Hands over what can move now; whether it has become the successor's. */
   async #round(link: Link, round: number, pods: readonly string[]): Promise<boolean> {
+    const calm = hurry();
+    try {
+      return await this.#giveRound(link, round, pods);
+    } finally {
+      calm();
+    }
+  }
+
+  async #giveRound(link: Link, round: number, pods: readonly string[]): Promise<boolean> {
     const giving = await this.#deps.give(pods);
     const since = performance.now();
     if (round > 1 && giving.units === 0) {
@@ -188,6 +198,7 @@ export class HandoverServer {
       return false;
     }
     try {
+      if (giving.problem !== '') throw failed(giving.problem);
       await this.#sendRound(link, round, giving);
       const deadline = since + HOLD_MS;
       for (;;) {
@@ -213,7 +224,7 @@ export class HandoverServer {
     const counts = parts.map(({ descriptors }) => descriptors.length);
     await link.send(
       { round, parts: counts },
-      parts.map(({ memory }) => memory),
+      parts.flatMap(({ memory, bytes }) => [memory, bytes]),
     );
     await link.sendAll(parts.flatMap(({ descriptors }) => descriptors));
   }

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '#common/log.ts';
 import type { AgentConfig } from './config.ts';
 import type { DataPlane } from './data/data-plane.ts';
+import { stepBack } from './data/hurry.ts';
 import type { Listener } from './data/messages.ts';
 import { HandoverServer } from './handover.ts';
 import { takeOver } from './takeover.ts';
@@ -29,11 +30,14 @@ const SETTLE_DEADLINE_MS = 20_000;
 /** A connection that takes longer to begin is not waited for. */
 const LONGEST_ROUNDS_MS = 15_000;
 
+const WARM_MS = 300;
+
 export class Succession {
   /** Listeners of a predecessor, by pod; each is given out once. */
   readonly inherited = new Map<string, readonly Listener[]>();
   readonly #deps: SuccessionDeps;
   #takeover: Takeover | undefined;
+  #comeForward = (): void => undefined;
   #server: HandoverServer | undefined;
 
   constructor(deps: SuccessionDeps) {
@@ -47,6 +51,7 @@ export class Succession {
     try {
       const takeover = await takeOver(pathIn(config), { timeoutMs, signal, log });
       this.#takeover = takeover;
+      if (takeover !== undefined) this.#comeForward = stepBack();
       for (const { podUid, listeners } of takeover?.pods ?? [])
         this.inherited.set(podUid, listeners);
       if (takeover !== undefined)
@@ -68,6 +73,9 @@ export class Succession {
     if (this.#takeover !== undefined) {
       // The workers have the world, the certificates and the pods before they have connections.
       await dataPlane.settled();
+      // New connections come here as well by now: code that has run is several times as fast.
+      await delay(WARM_MS);
+      this.#comeForward();
       const podUids = dataPlane.listeners().map(({ podUid }) => podUid);
       const take = dataPlane.take.bind(dataPlane);
       ({ rest } = await this.#takeover.live({ podUids, take }));

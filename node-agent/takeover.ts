@@ -12,6 +12,7 @@ import { closeFd } from '#common/sys/libc.ts';
 import { connectUnix, unixSocket } from '#common/sys/unix-socket.ts';
 import type { PodListeners } from './data/data-plane.ts';
 import { STATE_FORMAT } from './data/handover-state.ts';
+import { hurry } from './data/hurry.ts';
 import type { GivenPart, Taking } from './data/live-handover.ts';
 import type { Listener, Service } from './data/messages.ts';
 import { failed, Link } from './handover-link.ts';
@@ -110,6 +111,7 @@ export class Takeover {
    */
   async live(deps: LiveDeps): Promise<{ readonly rest: Promise<void> }> {
     const { log, timeoutMs } = this.#options;
+    const calm = hurry();
     try {
       if (this.#theirs !== STATE_FORMAT) this.#tellOfForm();
       for (let attempt = 0; attempt < ATTEMPTS && this.#theirs === STATE_FORMAT; attempt += 1) {
@@ -120,6 +122,8 @@ export class Takeover {
       }
     } catch (error) {
       log.warn('live connections stay with the predecessor', { error });
+    } finally {
+      calm();
     }
     await this.confirm();
     return { rest: Promise.resolve() };
@@ -139,7 +143,7 @@ export class Takeover {
     const { log, timeoutMs } = this.#options;
     const { message, descriptors: memory } = await this.#link.receive(withinMs);
     const { round, parts: counts, cannot, kept, done } = message;
-    if (typeof round !== 'number' || !areCounts(counts) || counts.length !== memory.length) {
+    if (typeof round !== 'number' || !areCounts(counts) || 2 * counts.length !== memory.length) {
       for (const fd of memory) closeFd(fd);
       if (done === true) return 'done';
       if (kept !== undefined) return 'kept';
@@ -173,10 +177,11 @@ export class Takeover {
       throw error;
     }
     let used = 0;
-    const parts = memory.map((fd, i): GivenPart => {
+    const parts = counts.map((count, i): GivenPart => {
       const from = used;
-      used += counts[i] ?? 0;
-      return { memory: fd, descriptors: all.slice(from, used) };
+      used += count;
+      const [units = -1, bytes = -1] = memory.slice(2 * i, 2 * i + 2);
+      return { memory: units, bytes, descriptors: all.slice(from, used) };
     });
     return take(parts);
   }

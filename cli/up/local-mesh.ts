@@ -11,6 +11,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from '#common/log.ts';
 import { writeMeshFile } from '../mesh-file.ts';
 import { SWITCH_ADDRESSES } from './addresses.ts';
+import { controlSocketOf } from './control.ts';
 import { ControllerLink } from './controller-link.ts';
 import type { DesiredPod, DesiredState } from '#common/control/desired.ts';
 import { CaptureGate } from './gate.ts';
@@ -318,6 +319,7 @@ export class LocalMesh {
       pid: process.pid,
       started: self?.started ?? '0',
       logs: this.dir.logs,
+      socket: controlSocketOf(this.dir),
       controller: {
         pid: this.#controller?.program.pid ?? 0,
         socket: this.#controller?.socket ?? '',

@@ -90,6 +90,9 @@ export class Program {
     const given = new AbortController();
     const late = delay(LEAVING_MS, true, { signal: given.signal }).catch(() => false);
     if (await Promise.race([old.exit.then(() => false), late])) old.signal('SIGTERM');
+    // One that hangs hears no request; its listeners would take connections that nobody serves.
+    const hangs = delay(LEAVING_MS, true, { signal: given.signal }).catch(() => false);
+    if (await Promise.race([old.exit.then(() => false), hangs])) old.signal('SIGKILL');
     given.abort();
     await old.exit;
   }

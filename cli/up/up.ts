@@ -8,6 +8,7 @@ import { createLogger, streamSink } from '#common/log.ts';
 import type { Level, Logger } from '#common/log.ts';
 import { EXIT_BAD_ANSWER, EXIT_BAD_INPUT, EXIT_OK } from '../exit-codes.ts';
 import { checkDirectory, existingDirectory } from './check.ts';
+import { controlServer } from './control.ts';
 import { formatProblem } from '#common/control/desired.ts';
 import { thisInstallation } from './installation.ts';
 import { LocalMesh } from './local-mesh.ts';
@@ -74,9 +75,11 @@ interface Life {
 }
 
 async function live(mesh: LocalMesh, { options, progress, ending }: Life): Promise<number> {
+  const control = controlServer(mesh.dir, () => mesh.nodes, textLog(options.logLevel));
   try {
     progress.say(`mesh "${mesh.dir.name}" from ${options.directory}`);
     await mesh.start();
+    await control.start();
     progress.say(`controller is up, pid ${mesh.controller.program.pid}`);
     if (options.tour) {
       const limit = AbortSignal.any([ending, AbortSignal.timeout(TOUR_START_MS)]);
@@ -97,6 +100,7 @@ async function live(mesh: LocalMesh, { options, progress, ending }: Life): Promi
     throw error;
   } finally {
     progress.say('ending');
+    await control.stop();
     await mesh.stop();
   }
 }

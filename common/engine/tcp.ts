@@ -32,11 +32,10 @@ export interface TcpOwner {
   onClosed(error: MeshError | undefined): void;
 }
 
-/** A socket as plain data; what is queued in base64. */
+/** A socket as plain data, without the bytes that it has queued. */
 export interface TcpState {
   /** Where it is still connecting to; '' when it is connected. */
   readonly connecting: string;
-  readonly queued: string;
   readonly readEnded: boolean;
   readonly writeEnded: boolean;
   readonly finSent: boolean;
@@ -147,21 +146,24 @@ export class TcpSocket implements Watcher, Task {
     this.#owner.onClosed(error ?? this.#failure);
   }
 
-  /** All there is to the socket beside its descriptor; undefined when it has failed or is closed. */
+  /** All there is beside its descriptor and what it has queued; undefined when it has failed or is closed. */
   state(): TcpState | undefined {
     if (this.#closed || this.#failure !== undefined) return undefined;
     return {
       connecting: this.#connecting ? this.#target : '',
-      queued: this.#queue.length === 0 ? '' : this.#queue.toBuffer().toString('base64'),
       readEnded: this.readEnded,
       writeEnded: this.#ending,
       finSent: this.#ended,
     };
   }
 
+  /** A copy of what waits for the kernel. */
+  queuedBytes(): Buffer {
+    return this.#queue.toBuffer();
+  }
+
   /** Goes on where the socket has stopped that `state` was taken from; its events tell the rest. */
-  restore(state: TcpState): void {
-    const queued = Buffer.from(state.queued, 'base64');
+  restore(state: TcpState, queued: Buffer): void {
     if (queued.length > 0) this.#queue.append(queued, 0, queued.length);
     this.readEnded = state.readEnded;
     this.#ending = state.writeEnded;

@@ -9,14 +9,16 @@ import { hold, textSlab } from './slab.ts';
 const libc = { memfd_create: declare('memfd_create', 'int', ['uintptr_t', 'uint']) };
 const CLOEXEC = 1;
 
-/** Makes a file of these bytes; a descriptor, or a negated error number. */
-export function memoryFile(name: string, bytes: Uint8Array): number {
+/** Makes a file of these pieces; a descriptor, or a negated error number. */
+export function memoryFile(name: string, pieces: readonly Uint8Array[]): number {
   const text = textSlab(name);
   const fd = orErrno(libc.memfd_create(text.address, CLOEXEC));
   hold(text);
   if (fd < 0) return fd;
   try {
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, at);
+    for (const piece of pieces) {
+      for (let at = 0; at < piece.length;) at += writeSync(fd, piece, at, piece.length - at);
+    }
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -24,11 +26,11 @@ export function memoryFile(name: string, bytes: Uint8Array): number {
   return fd;
 }
 
-/** Reads all of it, wherever others stand in it. */
-export function readMemoryFile(fd: number): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(fstatSync(fd).size);
+/** Reads all of it or a part, wherever others stand in it. */
+export function readMemoryFile(fd: number, from = 0, length = fstatSync(fd).size - from): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(length);
   for (let at = 0; at < bytes.length;) {
-    const n = readSync(fd, bytes, at, bytes.length - at, at);
+    const n = readSync(fd, bytes, at, bytes.length - at, from + at);
     if (n === 0) throw new RangeError('Cannot read a memory file: it got shorter');
     at += n;
   }

@@ -5,7 +5,7 @@
  * with its streams, and is asked again a moment later. Nothing here changes what it describes.
  */
 import { Descriptors } from './handover-state.ts';
-import type { ConnectionState, Unit } from './handover-state.ts';
+import type { Bytes, ConnectionState, Unit } from './handover-state.ts';
 import type { LiveConnection } from './live.ts';
 import type { Pod } from './pod.ts';
 
@@ -18,7 +18,7 @@ export interface OpenUnit {
 }
 
 /** Everything of these pods that can move now. */
-export function openUnits(pods: Iterable<Pod>): OpenUnit[] {
+export function openUnits(pods: Iterable<Pod>, bytes: Bytes): OpenUnit[] {
   const units: OpenUnit[] = [];
   for (const pod of pods) {
     const { podUid } = pod.plan;
@@ -28,10 +28,10 @@ export function openUnits(pods: Iterable<Pod>): OpenUnit[] {
       const others = tunnel === undefined ? undefined : byTunnel.get(tunnel);
       if (others !== undefined) others.push(connection);
       else if (tunnel !== undefined) byTunnel.set(tunnel, [connection]);
-      else add(units, unitOf(podUid, undefined, [connection]));
+      else add(units, unitOf(podUid, undefined, [connection], bytes));
     }
     for (const tunnel of [...pod.pool.tunnels(), ...pod.served]) {
-      add(units, unitOf(podUid, tunnel, byTunnel.get(tunnel) ?? []));
+      add(units, unitOf(podUid, tunnel, byTunnel.get(tunnel) ?? [], bytes));
     }
   }
   return units;
@@ -46,8 +46,9 @@ function unitOf(
   podUid: string,
   tunnel: OpenTunnel | undefined,
   connections: readonly LiveConnection[],
+  bytes: Bytes,
 ): OpenUnit | undefined {
-  const descriptors = new Descriptors();
+  const descriptors = new Descriptors(bytes);
   const tunnelState = tunnel === undefined ? null : tunnel.state(descriptors);
   if (tunnelState === undefined) return undefined;
   const states: ConnectionState[] = [];

@@ -14,6 +14,7 @@ import type { TlsState } from '#common/engine/tls-state.ts';
 import type { SessionState, StreamState } from '#common/hbone/session-state.ts';
 import type { Identity } from '#common/identity.ts';
 import type { TunnelProtocol } from '#common/mesh/workload.ts';
+import { readMemoryFile } from '#common/sys/memory-file.ts';
 import type { Endpoint } from '#common/sys/sockaddr.ts';
 import * as limits from './limits.ts';
 import type { ConnectionRecord, Direction, Security } from './record.ts';
@@ -52,6 +53,9 @@ export interface SocketState {
   /** Which of the unit's descriptors. */
   readonly fd: number;
   readonly tcp: TcpState;
+  /** Where what it has queued stands among the worker's bytes. */
+  readonly queuedAt: number;
+  readonly queued: number;
 }
 
 export interface RelayState {
@@ -159,9 +163,28 @@ export interface Unit {
   readonly connections: readonly ConnectionState[];
 }
 
+/** What sockets have queued is megabytes at times: it goes as it is, behind one another, not as text. */
+export class Bytes {
+  readonly pieces: Buffer[] = [];
+  #length = 0;
+
+  /** Returns where the piece begins. */
+  add(piece: Buffer): number {
+    const at = this.#length;
+    this.pieces.push(piece);
+    this.#length += piece.length;
+    return at;
+  }
+}
+
 /** The descriptors of one unit while its state is written down. */
 export class Descriptors {
   readonly list: number[] = [];
+  readonly #bytes: Bytes;
+
+  constructor(bytes: Bytes) {
+    this.#bytes = bytes;
+  }
 
   add(fd: number): number {
     return this.list.push(fd) - 1;
@@ -170,7 +193,10 @@ export class Descriptors {
   /** Undefined when the socket has failed: it ends where it is. */
   socket(socket: TcpSocket): SocketState | undefined {
     const tcp = socket.state();
-    return tcp === undefined ? undefined : { fd: this.add(socket.fd), tcp };
+    if (tcp === undefined) return undefined;
+    const { queued } = socket;
+    const queuedAt = queued === 0 ? 0 : this.#bytes.add(socket.queuedBytes());
+    return { fd: this.add(socket.fd), tcp, queuedAt, queued };
   }
 }
 
@@ -178,10 +204,13 @@ export class Descriptors {
 export class Given {
   readonly #loop: Loop;
   readonly #list: readonly number[];
+  readonly #bytes: number;
 
-  constructor(loop: Loop, list: readonly number[]) {
+  /** `bytes` is the file with what sockets had queued. */
+  constructor(loop: Loop, list: readonly number[], bytes: number) {
     this.#loop = loop;
     this.#list = list;
+    this.#bytes = bytes;
   }
 
   fd(index: number): number {
@@ -190,7 +219,13 @@ export class Given {
     return fd;
   }
 
-  socket({ fd, tcp }: SocketState, owner: TcpOwner): TcpSocket {
+  /** What a socket had queued. */
+  queued({ queuedAt, queued }: SocketState): Buffer {
+    return readMemoryFile(this.#bytes, queuedAt, queued);
+  }
+
+  socket(state: SocketState, owner: TcpOwner): TcpSocket {
+    const { fd, tcp } = state;
     const connecting = { target: tcp.connecting, timeoutMs: limits.CONNECT_TIMEOUT_MS };
     const isConnecting = tcp.connecting !== '';
     const socket = new Socket(
@@ -199,7 +234,7 @@ export class Given {
       owner,
       isConnecting ? connecting : undefined,
     );
-    socket.restore(tcp);
+    socket.restore(tcp, this.queued(state));
     return socket;
   }
 }

@@ -14,6 +14,8 @@ import type { WorkerHost } from './worker-host.ts';
 export interface GivenPart {
   /** A descriptor: a file with a line for each unit. */
   readonly memory: number;
+  /** Another: what sockets have queued. */
+  readonly bytes: number;
   /** Those of all its units, one after the other. */
   readonly descriptors: readonly number[];
 }
@@ -21,6 +23,8 @@ export interface GivenPart {
 export interface Giving {
   readonly parts: readonly GivenPart[];
   readonly units: number;
+  /** Why something could not be written down; '' when all could. */
+  readonly problem: string;
   /** Says whose it is; resolves when the workers go on. */
   readonly settle: (isOurs: boolean) => Promise<void>;
 }
@@ -47,24 +51,37 @@ export async function giveLive(
   const held: Held[] = [];
   const parts: GivenPart[] = [];
   let units = 0;
+  let problem = '';
   for (const result of replies) {
     // A worker that has died has nothing left to give.
     if (result.status === 'rejected' || result.value.reply.kind !== 'giving') continue;
     const { host, reply } = result.value;
     held.push({ host, of: reply.ask });
-    if (reply.memory < 0) continue;
-    parts.push({ memory: reply.memory, descriptors: reply.descriptors });
+    const { memory, bytes, descriptors } = reply;
+    problem ||= reply.problem;
+    if (memory < 0 || bytes < 0) problem ||= 'a memory file cannot be made';
+    else parts.push({ memory, bytes, descriptors });
     units += reply.units;
   }
-  return { parts, units, settle: async (isOurs) => settle(held, isOurs) };
+  return { parts, units, problem, settle: async (isOurs) => settle(held, isOurs) };
 }
 
-/** Every descriptor is the workers' from here on; the memory files are closed. */
+/** Every descriptor is the workers' from here on; the memory files are closed in the end. */
 export async function takeLive(
   hosts: readonly WorkerHost[],
   parts: readonly GivenPart[],
 ): Promise<Taking> {
-  const units = readParts(parts);
+  try {
+    return await takeUnits(hosts, readParts(parts));
+  } finally {
+    for (const { memory, bytes } of parts) for (const fd of [memory, bytes]) closeSync(fd);
+  }
+}
+
+async function takeUnits(
+  hosts: readonly WorkerHost[],
+  units: readonly GivenUnit[],
+): Promise<Taking> {
   const shares = spread(units, hosts.length);
   const replies = await Promise.allSettled(
     hosts.map(async (host, n) => ({
@@ -98,13 +115,11 @@ function readParts(parts: readonly GivenPart[]): GivenUnit[] {
   } catch (error) {
     for (const fd of parts.flatMap(({ descriptors }) => descriptors)) closeSync(fd);
     throw error;
-  } finally {
-    for (const { memory } of parts) closeSync(memory);
   }
 }
 
 /** Cuts what one worker gave into its units. */
-export function unitsOf({ memory, descriptors }: GivenPart): GivenUnit[] {
+export function unitsOf({ memory, bytes, descriptors }: GivenPart): GivenUnit[] {
   const text = readMemoryFile(memory).toString('utf8');
   let used = 0;
   const units = text
@@ -114,7 +129,8 @@ export function unitsOf({ memory, descriptors }: GivenPart): GivenUnit[] {
       const space = line.indexOf(' ');
       const count = Number(line.slice(0, space));
       used += count;
-      return { state: line.slice(space + 1), descriptors: descriptors.slice(used - count, used) };
+      const own = descriptors.slice(used - count, used);
+      return { state: line.slice(space + 1), descriptors: own, bytes };
     });
   if (used === descriptors.length) return units;
   throw new MeshError(

@@ -65,10 +65,11 @@ export interface ProbeArrival extends ProbeToken {
   readonly sourcePort: number;
 }
 
-/** A unit (handover-state.ts) as JSON, and its descriptors. */
+/** A unit (handover-state.ts) as JSON, its descriptors, and the file with what its sockets queued. */
 export interface GivenUnit {
   readonly state: string;
   readonly descriptors: readonly number[];
+  readonly bytes: number;
 }
 
 export type ToWorker =
@@ -119,11 +120,16 @@ export type FromWorker =
   | { readonly kind: 'probe'; readonly arrival: ProbeArrival }
   | { readonly kind: 'resolve'; readonly query: number; readonly hostname: string }
   | { readonly kind: 'done'; readonly ask: number }
-  /** `memory` is a file with a line for each unit: how many descriptors it has, and its JSON. */
+  /**
+   * `memory` is a file with a line for each unit: how many descriptors it has, and its JSON; `bytes`
+   * is one with what sockets have queued. `problem` is '' when all could be written down.
+   */
   | {
       readonly kind: 'giving';
       readonly ask: number;
+      readonly problem: string;
       readonly memory: number;
+      readonly bytes: number;
       readonly descriptors: readonly number[];
       readonly units: number;
     }

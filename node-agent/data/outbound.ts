@@ -144,7 +144,7 @@ export class Outbound
 
   restore(state: OutboundState, given: Given, tunnel: ClientTunnel | undefined): void {
     const { view, balance } = this.#pod.shared;
-    this.#client.restore(state.client.tcp);
+    this.#client.restore(state.client.tcp, given.queued(state.client));
     this.#tunnel = tunnel;
     this.#tried = new Set(state.tried);
     this.#target = targetOfState(view, state.target);

@@ -10,11 +10,16 @@ import type { Loop } from '#common/engine/loop.ts';
 import { closeFd } from '#common/sys/libc.ts';
 import { memoryFile } from '#common/sys/memory-file.ts';
 import { openUnits } from './hand-units.ts';
+import type { OpenUnit } from './hand-units.ts';
+import { Bytes } from './handover-state.ts';
 import type { Unit } from './handover-state.ts';
-import type { FromWorker, ToWorker } from './messages.ts';
+import { hurry } from './hurry.ts';
+import type { FromWorker, GivenUnit, ToWorker } from './messages.ts';
 import type { Pod } from './pod.ts';
 import { takeUnit } from './take-units.ts';
 import type { TakenUnit } from './take-units.ts';
+
+const HURRY_MS = 500;
 
 export interface OwnershipDeps {
   readonly loop: Loop;
@@ -29,6 +34,13 @@ export interface OwnershipDeps {
   readonly stopAccepting: () => void;
   /** What was taken is judged by the world as it is here. */
   readonly recheck: () => void;
+}
+
+/** What a worker gives, and the files that say so. */
+interface Written {
+  readonly units: readonly OpenUnit[];
+  readonly memory: number;
+  readonly bytes: number;
 }
 
 export class Ownership {
@@ -48,31 +60,50 @@ export class Ownership {
   }
 
   #give({ ask, podUids }: Extract<ToWorker, { kind: 'give' }>): void {
-    const { pods, post, hold, stopAccepting } = this.#deps;
+    const { post, hold, stopAccepting } = this.#deps;
+    const calm = hurry();
+    let files: Written | undefined;
+    let problem = '';
+    try {
+      files = this.#write(podUids);
+    } catch (error) {
+      problem = textOf(error);
+    }
+    const { units = [], memory = -1, bytes = -1 } = files ?? {};
+    const descriptors = units.flatMap((unit) => unit.descriptors);
+    post({ kind: 'giving', ask, problem, memory, bytes, descriptors, units: units.length });
+    const isOurs = hold(ask) ?? true;
+    for (const fd of [memory, bytes]) if (fd >= 0) closeFd(fd);
+    if (!isOurs) {
+      for (const { release } of units) release();
+      stopAccepting();
+    }
+    calm();
+  }
+
+  #write(podUids: readonly string[]): Written {
+    const { pods } = this.#deps;
     const ours = podUids.map((podUid) => pods.get(podUid)).filter((pod) => pod !== undefined);
-    const units = openUnits(ours);
+    const queued = new Bytes();
+    const units = openUnits(ours, queued);
     const lines = units.map(({ unit, descriptors }) => {
       return `${descriptors.length} ${JSON.stringify(unit)}\n`;
     });
-    const memory = memoryFile('plumbline hand-over', Buffer.from(lines.join('')));
-    const descriptors = units.flatMap((unit) => unit.descriptors);
-    post({ kind: 'giving', ask, memory, descriptors, units: units.length });
-    const isOurs = hold(ask) ?? true;
-    if (memory >= 0) closeFd(memory);
-    if (isOurs) return;
-    for (const { release } of units) release();
-    stopAccepting();
+    const memory = memoryFile('plumbline units', [Buffer.from(lines.join(''))]);
+    const bytes = memoryFile('plumbline bytes', queued.pieces);
+    return { units, memory, bytes };
   }
 
   #take({ ask, units }: Extract<ToWorker, { kind: 'take' }>): void {
-    const { post, hold, recheck } = this.#deps;
+    const { loop, post, hold, recheck } = this.#deps;
+    const calm = hurry();
     const taken: TakenUnit[] = [];
     let problem = '';
-    for (const { state, descriptors } of units) {
+    for (const given of units) {
       try {
-        taken.push(this.#takeOne(state, descriptors));
+        taken.push(this.#takeOne(given));
       } catch (error) {
-        problem ||= error instanceof Error ? error.message : String(error);
+        problem ||= textOf(error);
       }
     }
     post({ kind: 'taking', ask, problem });
@@ -82,19 +113,25 @@ export class Ownership {
       else unit.release();
     }
     if (isOurs) recheck();
+    // What has piled up meanwhile is still to be worked off.
+    loop.timers.after(HURRY_MS, { run: calm });
   }
 
-  #takeOne(state: string, descriptors: readonly number[]): TakenUnit {
+  #takeOne(given: GivenUnit): TakenUnit {
     let pod: Pod | undefined;
     let unit: Unit | undefined;
     try {
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own predecessor wrote it
-      unit = JSON.parse(state) as Unit;
+      unit = JSON.parse(given.state) as Unit;
       pod = this.#deps.pods.get(unit.podUid);
     } finally {
-      if (pod === undefined) for (const fd of descriptors) closeFd(fd);
+      if (pod === undefined) for (const fd of given.descriptors) closeFd(fd);
     }
     if (pod === undefined) throw new RangeError(`pod "${unit.podUid}" is not served here`);
-    return takeUnit(pod, unit, descriptors);
+    return takeUnit(pod, unit, given);
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -127,7 +127,7 @@ export class Passthrough implements TcpOwner, LiveConnection, PlainAttemptOwner,
   }
 
   restore(state: PassthroughState, given: Given): void {
-    this.#client.restore(state.client.tcp);
+    this.#client.restore(state.client.tcp, given.queued(state.client));
     const sockets = { client: this.#client, server: given.socket(state.server, this) };
     this.#relay = new PlainRelay(this.#pod.shared.loop, this.flow, sockets, this);
   }

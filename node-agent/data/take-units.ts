@@ -11,6 +11,7 @@ import { Flow } from './flow.ts';
 import { Given } from './handover-state.ts';
 import type { ConnectionState, FlowState, Unit } from './handover-state.ts';
 import { InboundStream } from './inbound.ts';
+import type { GivenUnit } from './messages.ts';
 import { Outbound } from './outbound.ts';
 import { acceptPlain, Passthrough } from './passthrough.ts';
 import type { Pod } from './pod.ts';
@@ -25,8 +26,12 @@ export interface TakenUnit {
 type Tunnel = ClientTunnel | Served | undefined;
 
 /** Throws when the unit is not what its types say; then all of its descriptors are closed. */
-export function takeUnit(pod: Pod, unit: Unit, descriptors: readonly number[]): TakenUnit {
-  const given = new Given(pod.shared.loop, descriptors);
+export function takeUnit(
+  pod: Pod,
+  unit: Unit,
+  { descriptors, bytes }: Omit<GivenUnit, 'state'>,
+): TakenUnit {
+  const given = new Given(pod.shared.loop, descriptors, bytes);
   const parts: TakenUnit[] = [];
   try {
     const tunnel = takeTunnel(pod, unit, given);

@@ -14,6 +14,7 @@ function setUp(t: { testdir(files: Record<string, string>): string }) {
       pid: process.pid,
       started,
       logs: '/logs',
+      socket: '/up.sock',
       controller: { pid: 2, socket: '/c.sock' },
       agents: [{ node: 'node-a', pid: 0, socket: '/a.sock' }],
     });

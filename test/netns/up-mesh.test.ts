@@ -196,6 +196,13 @@ test(
     await up.line(/pod app\/echo is ready/, mended);
     t.equal((await up.ask())['greeting'], 'four');
 
+    const answer = await run(plumb, ['agent', 'replace', 'n1', '--mesh', 't-live', '-o', 'json']);
+    const [replaced]: { before: number; after: number }[] = JSON.parse(answer);
+    t.match(replaced, { node: 'n1' });
+    t.not(replaced?.before, replaced?.after, 'another process');
+    t.equal((await up.ask())['greeting'], 'four');
+    await t.rejects(run(plumb, ['agent', 'replace', 'n9', '--mesh', 't-live']), /no node "n9"/);
+
     up.kill('SIGINT');
     t.equal(await up.exit, 0);
     t.strictSame(nothingIsLeft('t-live'), []);
