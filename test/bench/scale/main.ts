@@ -5,10 +5,14 @@
  */
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
+import { connectionsBench } from './connections.ts';
+import { policiesBench } from './policies.ts';
 import { verdict, type Outcome } from './rows.ts';
 import { viewBench } from './view.ts';
 
 const BENCHES: Readonly<Record<string, (tell: (line: string) => void) => Promise<Outcome>>> = {
+  connections: connectionsBench,
+  policies: policiesBench,
   view: viewBench,
 };
 

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { tokenOf } from '../../helpers/control-rig.ts';
 import type { WorldSize } from '../control/world.ts';
 import { figures } from '../load.ts';
+import { scrape } from './scrape.ts';
 import { ask, eventually, proven, withoutNodeOptions } from '../plumbline.ts';
 import { cpuSeconds, residentKb } from '../processes.ts';
 import { APP_PORT, ended, inNamespace, listening } from '../subject.ts';
@@ -92,6 +93,11 @@ export class Rig {
         await new Promise((next) => setTimeout(next, 1));
       }
     }
+  }
+
+  /** What Prometheus would scrape. */
+  async metrics(agent: 0 | 1): Promise<string> {
+    return scrape(agent === 0 ? world.NODE_A : world.NODE_B);
   }
 
   get pids(): readonly number[] {

@@ -57,3 +57,11 @@ export interface Outcome {
   readonly tables: readonly string[];
   readonly bars: readonly Bar[];
 }
+
+/** One value of a scrape; NaN when it is not there. */
+export function readMetric(text: string, name: string): number {
+  const line = text
+    .split('\n')
+    .find((one) => one.startsWith(`${name} `) || one.startsWith(`${name}{`));
+  return Number(line?.split(' ').at(-1) ?? Number.NaN);
+}

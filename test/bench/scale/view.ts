@@ -14,7 +14,8 @@ const SIZES = [
 const WORKERS = 2;
 const CHANGES = 100;
 const BASELINE_MS = 4000;
-const SETTLE_MS = 3000;
+/** By then an agent has saved the snapshot and collected what it left behind. */
+const SETTLE_MS = 8000;
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 export async function viewBench(tell: (line: string) => void): Promise<Outcome> {
