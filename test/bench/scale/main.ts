@@ -6,6 +6,8 @@
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { connectionsBench } from './connections.ts';
+import { agentsBench } from './agents.ts';
+import { certificatesBench, podsBench } from './pods.ts';
 import { policiesBench } from './policies.ts';
 import { verdict, type Outcome } from './rows.ts';
 import { viewBench } from './view.ts';
@@ -14,6 +16,9 @@ const BENCHES: Readonly<Record<string, (tell: (line: string) => void) => Promise
   connections: connectionsBench,
   policies: policiesBench,
   view: viewBench,
+  pods: podsBench,
+  agents: agentsBench,
+  certificates: certificatesBench,
 };
 
 const { values: flags } = parseArgs({ options: { only: { type: 'string' } } });
