@@ -5,6 +5,7 @@
  * been reached the state that was saved by the last agent of this node is in force.
  */
 import type { ResumePoint } from '#common/control/messages.ts';
+import { collectGarbage } from '#common/engine/collect.ts';
 import type { Logger } from '#common/log.ts';
 import { packUpdate } from '#common/mesh/pack.ts';
 import type { MeshUpdate } from '#common/mesh/update.ts';
@@ -20,12 +21,18 @@ export interface MeshStateDeps {
   readonly onPods: () => void;
 }
 
+/** A snapshot of this size leaves garbage that is worth a collection. */
+const LARGE_BYTES = 512 * 1024;
+/** By then the state is on disk as well, which makes as much garbage again. */
+const COLLECT_AFTER_MS = 4_000;
+
 export class MeshState {
   readonly view = new View();
   readonly #deps: MeshStateDeps;
   readonly #file: StateFile;
   readonly #first = Promise.withResolvers<void>();
   #epoch = '';
+  #collection: NodeJS.Timeout | undefined;
 
   constructor(deps: MeshStateDeps) {
     this.#deps = deps;
@@ -82,6 +89,10 @@ export class MeshState {
   #take(packed: Uint8Array): void {
     const applied = this.view.apply(packed);
     this.#deps.toWorkers(packed);
+    if (applied.snapshot && packed.length >= LARGE_BYTES) {
+      clearTimeout(this.#collection);
+      this.#collection = setTimeout(collectGarbage, COLLECT_AFTER_MS).unref();
+    }
     if (applied.pods) this.#deps.onPods();
     this.#first.resolve();
   }

@@ -6,6 +6,7 @@
  * with pauses in which the worker does its duty, and whatever came after it waits until it has taken
  * its place. A worker without connections has nobody to keep waiting and takes large portions.
  */
+import { collectGarbage } from '#common/engine/collect.ts';
 import type { Loop, Task } from '#common/engine/loop.ts';
 import type { Steps } from '#common/mesh/steps.ts';
 import { isSnapshot } from '#common/mesh/unpack.ts';
@@ -69,6 +70,8 @@ export class Updates implements Task {
   #built({ version }: Applied): void {
     this.#building = undefined;
     this.#deps.applied(version);
+    // Nobody waits for a worker without connections, as when an agent has just begun.
+    if (this.#deps.live.isEmpty) collectGarbage();
     this.#next();
   }
 

@@ -190,14 +190,14 @@ async function postPods(socket: string, desired: Desired, netnsDir: string): Pro
   await ask(socket, 'POST', '/v1/directory/runtime', { pods, gone: [] });
 }
 
-async function proven(socket: string): Promise<void> {
+export async function proven(socket: string): Promise<void> {
   const status = await ask<{ podsLabelled: number; podsProven: number }>(socket, 'GET', '/version');
   if (status.podsLabelled !== 1 || status.podsProven !== 1)
     throw new Error(`not proven: ${JSON.stringify(status)}`);
 }
 
 /** Asks on a Unix socket and reads JSON; anything but 2xx is an error. */
-async function ask<T>(
+export async function ask<T>(
   socketPath: string,
   method: string,
   path: string,
@@ -219,7 +219,7 @@ async function ask<T>(
   return (content === '' ? undefined : JSON.parse(content)) as T;
 }
 
-async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
+export async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + READY_WITHIN_MS;
   for (;;) {
     try {
@@ -231,7 +231,7 @@ async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-function withoutNodeOptions(): NodeJS.ProcessEnv {
+export function withoutNodeOptions(): NodeJS.ProcessEnv {
   const { NODE_OPTIONS: _, ...env } = process.env;
   return env;
 }

@@ -40,9 +40,17 @@ try {
   for (const failure of report.failures) console.log(`FAILS: ${failure}`);
   console.log(report.failures.length === 0 ? 'VERDICT: holds' : 'VERDICT: does not hold');
   if (flags.json !== undefined) {
-    const { findings, failures, steps } = report;
+    const { findings, failures, steps, samples } = report;
     const broken = Object.fromEntries(report.ledger.byCause);
-    const content = { date, minutes, findings, failures, steps: Object.fromEntries(steps), broken };
+    const content = {
+      date,
+      minutes,
+      findings,
+      failures,
+      steps: Object.fromEntries(steps),
+      broken,
+      samples,
+    };
     writeFileSync(flags.json, `${JSON.stringify(content, null, 1)}\n`);
   }
   process.exitCode = report.failures.length === 0 ? 0 : 1;

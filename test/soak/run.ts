@@ -29,6 +29,7 @@ export interface SoakOptions {
 
 export interface SoakReport {
   readonly findings: readonly Findings[];
+  readonly samples: Readonly<Record<string, readonly Sample[]>>;
   readonly ledger: Ledger;
   readonly steps: ReadonlyMap<string, number>;
   readonly packetsInClear: number;
@@ -101,7 +102,8 @@ export async function soak({ minutes, tell, after }: SoakOptions): Promise<SoakR
   failures.push(...broken(ledger));
   const packetsInClear = mesh.wire.report().inClear;
   if (packetsInClear > 0) failures.push(`${packetsInClear} packets in clear between the nodes`);
-  return { findings, ledger, steps, packetsInClear, failures };
+  const samples = Object.fromEntries(watch.names.map((name, i) => [name, watch.during(i)]));
+  return { findings, samples, ledger, steps, packetsInClear, failures };
 }
 
 interface Round {

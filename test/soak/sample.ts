@@ -1,19 +1,16 @@
 /** What a program of the mesh says of itself and the kernel of it, at one moment. */
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { Socket } from 'node:net';
-import { socket } from '#common/sys/libc.ts';
-import { inNetns } from '#common/sys/netns.ts';
 import { descriptors, residentKb } from '../bench/processes.ts';
+import { scrape } from '../bench/scale/scrape.ts';
 import type { Program } from '../helpers/program.ts';
 import type { Sample } from './slope.ts';
 
-const METRICS_PORT = 15_020;
 /** The timer by which Node measures the delay of its loop; what it waits for is not delay. */
 const PROBE_MS = 10;
 
 export async function sample(program: Program, seconds: number): Promise<Sample> {
-  const metrics = await scrape(program);
+  const metrics = await metricsOf(program);
   const value = (name: string): number =>
     Number(
       metrics
@@ -35,21 +32,12 @@ export async function sample(program: Program, seconds: number): Promise<Sample>
 }
 
 /** The controller answers on its socket; an agent on its node, as it does to Prometheus. */
-async function scrape({ socket: path, netns }: Program): Promise<string[]> {
-  const where = path.endsWith('agent.sock')
-    ? { createConnection: () => intoNode(netns.fd) }
-    : { socketPath: path };
-  const call = request({ ...where, path: '/metrics', headers: { host: 'localhost' } });
+async function metricsOf({ socket: path, netns }: Program): Promise<string[]> {
+  if (path.endsWith('agent.sock')) return (await scrape(netns.fd)).split('\n');
+  const call = request({ socketPath: path, path: '/metrics', headers: { host: 'localhost' } });
   call.end();
   const [response] = await once(call, 'response');
   let content = '';
   for await (const chunk of response) content += String(chunk);
   return content.split('\n');
-}
-
-function intoNode(netns: number): Socket {
-  const fd = inNetns(netns, () => socket(4));
-  const made = new Socket({ fd, readable: true, writable: true });
-  made.connect({ host: '127.0.0.1', port: METRICS_PORT });
-  return made;
 }
