@@ -35,7 +35,7 @@ import type { Outlet } from './outlet.ts';
 import { ReceiveSide } from './receive-side.ts';
 import { SendSide } from './send-side.ts';
 import type { SessionState, StreamState } from './session-state.ts';
-import { StreamTable, type Role } from './stream-table.ts';
+import { maxHeaderList, StreamTable, type Role } from './stream-table.ts';
 import type { Stream } from './stream.ts';
 
 export interface SessionOwner {
@@ -269,6 +269,12 @@ export class HboneSession {
     if (this.#phase !== 'dead') this.#send.ping(LIFE_PING, 0);
   }
 
+  /** The peer may be gone: it must show soon that it is not. */
+  doubt(): void {
+    if (this.#phase !== 'dead') this.#keepAlive.doubt(this.#now());
+    this.ping();
+  }
+
   /**
    * Takes no new streams; those that are open go on, and `onIdle` says when none is left. A server
    * first tells its peer so and refuses nothing until the peer has seen it (RFC 9113 section 6.8).
@@ -374,11 +380,6 @@ export class HboneSession {
     this.#peerGoesAway = true;
     this.#owner.onGoAway(code);
   }
-}
-
-/** hbone.md section 1.8: answers are short, requests may carry more. */
-function maxHeaderList(role: Role): number {
-  return role === 'client' ? 16 * 1024 : limits.MAX_HEADER_LIST;
 }
 
 function lost(found: string): MeshError {

@@ -6,6 +6,7 @@
  * expected for a while and dropped. The number of streams is bounded: by our limit in a server, by
  * the peer's in a client.
  */
+import * as limits from '../http2/limits.ts';
 import { http2Fault } from '../http2/fault.ts';
 import { CODE, LARGEST_STREAM_ID, LARGEST_WINDOW } from '../http2/frames.ts';
 import { readMessage } from '../http2/message.ts';
@@ -247,4 +248,9 @@ export class StreamTable {
         : id % 2 === 1 && id < this.#nextOwnId;
     if (!opened) throw http2Fault(CODE.protocolError, `${frame} on idle stream ${id}`);
   }
+}
+
+/** hbone.md section 1.8: answers are short, requests may carry more. */
+export function maxHeaderList(role: Role): number {
+  return role === 'client' ? 16 * 1024 : limits.MAX_HEADER_LIST;
 }

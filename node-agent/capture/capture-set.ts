@@ -1,8 +1,8 @@
 /**
  * All captured pods of this node: enrols and releases them, watches them, repairs and proves them.
  *
- * Twice a second every pod is asked, for microseconds, whether anything changed; only then are its
- * rules read. A repair that does not hold is tried again, at growing intervals, for as long as the
+ * Every half a second each pod is asked, for microseconds, whether anything changed; only then are
+ * its rules read. A repair that does not hold is tried again, at growing intervals, for as long as the
  * pod is here. What a pod's state says is what was proven last, not what was written.
  */
 import { MeshError } from '#common/errors.ts';
@@ -17,7 +17,10 @@ import {
   type CapturePod,
   FIRST_PROVE_AGAIN_MS,
   FIRST_RETRY_MS,
+  contestedBy,
+  forgetProof,
   newEntry,
+  noteRepair,
   type PodCaptureState,
   type PodEntry,
   recordProof,
@@ -26,7 +29,7 @@ import {
 } from './pod-capture.ts';
 import { type ProofResult, type Prover, summarize } from './proof.ts';
 import { readFamilies } from './routing.ts';
-import { CaptureWatch } from './watch.ts';
+import { CaptureWatch, watchedTables } from './watch.ts';
 
 export interface CaptureSetDeps {
   readonly command: Command;
@@ -39,7 +42,8 @@ export interface CaptureSetDeps {
   readonly onDrift?: (podUid: string, drifts: readonly Drift[]) => void;
 }
 
-export const LOOK_EVERY_MS = 500;
+/** Three looks see everything (watch.ts); with the repair that must come to less than two seconds. */
+export const LOOK_EVERY_MS = 550;
 export const PROVE_EVERY_MS = 30_000;
 /** Even a pod in which nothing seems to change is read this often. */
 export const READ_EVERY_MS = 300_000;
@@ -88,10 +92,12 @@ export class CaptureSet {
       // Before the rules: a probe of the node must not be taken for a stranger in between.
       await this.#deps.hostRules?.set(pod.podUid, pod.addresses);
       await entry.capture.update(pod.options);
-      const enrolment = await entry.capture.enrol(openListeners);
-      this.#watch(entry, enrolment.flavour);
+      const enrolment = await entry.capture.enrol(openListeners, (flavour) =>
+        this.#watch(entry, flavour),
+      );
       entry.enrolment = enrolment;
-      entry.readAt = performance.now() + READ_EVERY_MS;
+      // What was right already was read before it was watched: it is read again.
+      entry.readAt = enrolment.changed ? performance.now() + READ_EVERY_MS : 0;
       entry.proveAt = 0;
       entry.proveAgainMs = FIRST_PROVE_AGAIN_MS;
       entry.retryMs = FIRST_RETRY_MS;
@@ -121,6 +127,7 @@ export class CaptureSet {
     await this.#deps.hostRules?.set(pod.podUid, pod.addresses);
     await entry.capture.update(pod.options);
     if (entry.enrolment !== undefined) this.#watch(entry, entry.enrolment.flavour);
+    entry.readAt = 0;
   }
 
   /** Lets a running pod go; captured connections last until `drain` ends. */
@@ -197,15 +204,11 @@ export class CaptureSet {
 
   #watch(entry: PodEntry, flavour: Flavour): void {
     entry.watch?.close();
+    entry.watch = undefined;
     const { netns, options } = entry.pod;
-    entry.watch = new CaptureWatch({
-      netns,
-      flavour,
-      families: readFamilies(netns).families,
-      tables: options.failClosed ? ['mangle', 'nat', 'filter'] : ['mangle', 'nat'],
-    });
-    // Of the two ways to be wrong here, reading once too often is the harmless one.
-    entry.watch.changed();
+    if (this.#pods.get(entry.pod.podUid) !== entry) return; // Forgotten meanwhile.
+    const { families } = readFamilies(netns);
+    entry.watch = new CaptureWatch({ netns, flavour, families, tables: watchedTables(options) });
   }
 
   #enter(entry: PodEntry, phase: PodCaptureState['phase']): void {
@@ -236,14 +239,15 @@ export class CaptureSet {
     entry.isBusy = true;
     const { podUid } = entry.pod;
     try {
-      const drifts = await entry.capture.repair();
+      const drifts = await entry.capture.repair(() => entry.watch?.catchUp());
       entry.retryMs = FIRST_RETRY_MS;
       entry.readAt = performance.now() + READ_EVERY_MS;
       if (drifts.length === 0) return;
-      entry.repairs += 1;
+      noteRepair(entry, performance.now());
       this.counters.repairs += 1;
       this.#deps.log.warn('capture repaired', { ...nameOf(entry.pod), drifts });
       this.#deps.onDrift?.(podUid, drifts);
+      this.#doubt(entry);
       entry.proveAt = 0;
     } catch (error) {
       if (!this.#isCaptured(entry)) return;
@@ -255,6 +259,19 @@ export class CaptureSet {
     } finally {
       entry.isBusy = false;
     }
+  }
+
+  /** What was proven before a repair counts no more; a pod whose rules do not stay is not proven. */
+  #doubt(entry: PodEntry): void {
+    const reason = contestedBy(entry.repairedAt, performance.now());
+    if (reason === '') forgetProof(entry);
+    else if (recordVerdict(entry, { captured: false, reason })) this.#tellVerdict(entry);
+    this.#deps.onState?.(stateOf(entry));
+  }
+
+  #tellVerdict({ pod, proven, reason }: PodEntry): void {
+    if (proven === true) this.#deps.log.info('pod proven captured', nameOf(pod));
+    else this.#deps.log.error('pod not captured', { ...nameOf(pod), code: 'PROOF_FAILED', reason });
   }
 
   #prove(entry: PodEntry): void {
@@ -283,6 +300,9 @@ export class CaptureSet {
 
   /** What is proven stays so for a while; what is not may come right at any moment. */
   #proveNext(entry: PodEntry): void {
+    if (contestedBy(entry.repairedAt, performance.now()) !== '') {
+      entry.proveAgainMs = FIRST_PROVE_AGAIN_MS; // It comes right without a sign, by time alone.
+    }
     const waitMs = entry.proven === true ? PROVE_EVERY_MS : entry.proveAgainMs;
     entry.proveAgainMs =
       entry.proven === true ? FIRST_PROVE_AGAIN_MS : Math.min(2 * waitMs, PROVE_EVERY_MS);
@@ -301,14 +321,7 @@ export class CaptureSet {
   }
 
   #takeProof(entry: PodEntry, results: readonly ProofResult[]): void {
-    if (recordProof(entry, results)) {
-      const { proven, reason } = entry;
-      if (proven === true) this.#deps.log.info('pod proven captured', nameOf(entry.pod));
-      else {
-        const fields = { ...nameOf(entry.pod), code: 'PROOF_FAILED', reason };
-        this.#deps.log.error('pod not captured', fields);
-      }
-    }
+    if (recordProof(entry, results, performance.now())) this.#tellVerdict(entry);
     this.#deps.onState?.(stateOf(entry));
   }
 

@@ -105,9 +105,12 @@ export class Capture {
   /**
    * Captures the pod; `openListeners` is called when nothing is redirected yet and must have the
    * agent listening when it ends. Connections that stand are left alone unless the options say to
-   * cut them.
+   * cut them. `onLoaded` is called between the last writing and the reading back.
    */
-  async enrol(openListeners: () => void | Promise<void>): Promise<Enrolment> {
+  async enrol(
+    openListeners: () => void | Promise<void>,
+    onLoaded: (flavour: Flavour) => void = () => {},
+  ): Promise<Enrolment> {
     return this.#serially(async () => {
       const start = performance.now();
       this.#wanted = true;
@@ -119,6 +122,7 @@ export class Capture {
       await openListeners();
       const changed = this.#drifts(before).length > 0;
       if (changed) await this.#load(before, 'enrol', standing);
+      onLoaded(flavour);
       if (changed) await this.#mustBeRight();
       const cut = this.#options.cutExisting ? await this.#cut(standing) : 0;
       const ms = Math.round(performance.now() - start);
@@ -139,8 +143,11 @@ export class Capture {
     return this.#serially(async () => (this.#wanted ? this.#drifts(await this.#observe()) : []));
   }
 
-  /** Makes right what is not, the fence first, and returns what that was. */
-  async repair(): Promise<readonly Drift[]> {
+  /**
+   * Makes right what is not, the fence first, and returns what that was. `onLoaded` is called as in
+   * `enrol`, if anything was written.
+   */
+  async repair(onLoaded: () => void = () => {}): Promise<readonly Drift[]> {
     return this.#serially(async () => {
       if (!this.#wanted) return [];
       const observed = await this.#observe();
@@ -148,6 +155,7 @@ export class Capture {
       if (drifts.length === 0) return [];
       this.#looseWritable = writeLoose(this.#deps.netns, false);
       await this.#load(observed, 'repair', []);
+      onLoaded();
       await this.#mustBeRight();
       return drifts;
     });

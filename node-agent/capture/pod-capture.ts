@@ -1,7 +1,8 @@
 /**
  * What is known about the capture of one pod: where it stands, what was proven and when.
  *
- * `proven` says what the last probes showed, and `since` when it last became something else.
+ * `proven` says what the last probes showed, and `since` when it last became something else. A pod
+ * whose rules somebody changes again and again is not proven, whatever its probes show in between.
  */
 import type { Flavour } from './backend.ts';
 import type { Capture, Enrolment } from './capture.ts';
@@ -53,6 +54,8 @@ export interface PodEntry {
   since: number;
   at: number;
   repairs: number;
+  /** When the last ones were, the latest at the end; no more than say that it is contested. */
+  repairedAt: readonly number[];
   /** When its rules are read next although nothing seems to have changed. */
   readAt: number;
   proveAt: number;
@@ -68,6 +71,29 @@ export const FIRST_RETRY_MS = 1000;
 /** A pod that is not proven is probed again this soon, then at growing intervals. */
 export const FIRST_PROVE_AGAIN_MS = 2000;
 
+/** So many repairs within this time mean that somebody works against us. */
+export const CONTESTED_REPAIRS = 3;
+export const CONTESTED_MS = 30_000;
+/** Repairs that are remembered, and so the most that a reason names. */
+const MOST_REPAIRS = 100;
+
+/** Counts a repair; `nowMs` is of the monotonic clock. */
+export function noteRepair(entry: Pick<PodEntry, 'repairs' | 'repairedAt'>, nowMs: number): void {
+  entry.repairs += 1;
+  entry.repairedAt = [...recent(entry.repairedAt, nowMs), nowMs].slice(-MOST_REPAIRS);
+}
+
+/** Why a pod does not count as captured although its probes arrive; '' when nothing says so. */
+export function contestedBy(repairedAt: readonly number[], nowMs: number): string {
+  const count = recent(repairedAt, nowMs).length;
+  if (count < CONTESTED_REPAIRS) return '';
+  return `rules are changed by somebody else: ${count} repairs in the last ${CONTESTED_MS / 1000} s`;
+}
+
+function recent(repairedAt: readonly number[], nowMs: number): readonly number[] {
+  return repairedAt.filter((at) => nowMs - at < CONTESTED_MS);
+}
+
 export function newEntry(pod: CapturePod, capture: Capture): PodEntry {
   return {
     pod,
@@ -81,6 +107,7 @@ export function newEntry(pod: CapturePod, capture: Capture): PodEntry {
     since: Date.now(),
     at: 0,
     repairs: 0,
+    repairedAt: [],
     readAt: 0,
     proveAt: 0,
     proveAgainMs: FIRST_PROVE_AGAIN_MS,
@@ -88,6 +115,14 @@ export function newEntry(pod: CapturePod, capture: Capture): PodEntry {
     isBusy: false,
     proving: undefined,
   };
+}
+
+/** The rules were repaired: what was proven before says nothing of them. */
+export function forgetProof(entry: Pick<PodEntry, 'proven' | 'reason' | 'since'>): void {
+  if (entry.proven !== true) return;
+  entry.proven = undefined;
+  entry.reason = 'repaired, and not probed since';
+  entry.since = Date.now();
 }
 
 /** Writes down a verdict; returns whether it differs from the last one. */
@@ -104,9 +139,16 @@ export function recordVerdict(
 }
 
 /** Writes down what the probes showed; returns whether the verdict differs from the last one. */
-export function recordProof(entry: PodEntry, results: readonly ProofResult[]): boolean {
+export function recordProof(
+  entry: PodEntry,
+  results: readonly ProofResult[],
+  nowMs: number,
+): boolean {
   entry.results = results;
-  return recordVerdict(entry, summarize(results));
+  const verdict = summarize(results);
+  const contested = contestedBy(entry.repairedAt, nowMs);
+  if (!verdict.captured || contested === '') return recordVerdict(entry, verdict);
+  return recordVerdict(entry, { captured: false, reason: contested });
 }
 
 export function stateOf(entry: PodEntry): PodCaptureState {

@@ -4,11 +4,12 @@
  *
  * Asking costs some microseconds a pod. It may say "changed" when nothing of ours did, never the
  * other way round: nft counts its generations, legacy tables are hashed, policy routing reports its
- * changes, and the one setting is read.
+ * changes, and the one setting is read. What counts is what happened since the watch was made.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { Family } from '#common/address.ts';
 import { MeshError } from '#common/errors.ts';
+import type { CaptureOptions } from '#common/mesh/workload.ts';
 import { EAGAIN, errnoName, SOCK_RAW, SOL_IP, SOL_IPV6 } from '#common/sys/constants.ts';
 import { closeFd, recv, send, socket } from '#common/sys/libc.ts';
 import { inNetns } from '#common/sys/netns.ts';
@@ -33,13 +34,26 @@ export interface WatchTarget {
   readonly tables: readonly Table[];
 }
 
+/** The tables that a pod with these options has rules of ours in. */
+export function watchedTables(options: CaptureOptions): readonly Table[] {
+  return [
+    'mangle',
+    'nat',
+    ...(options.failClosed ? (['filter'] as const) : []),
+    ...(options.dnsCapture ? (['raw'] as const) : []),
+  ];
+}
+
+/** After so many calls of `changed` every legacy table and the setting have been read. */
+export const WATCH_TURNS = 3;
+
 export class CaptureWatch {
   readonly #routing: number;
   readonly #generation: number;
   readonly #legacy: readonly LegacyTable[];
   readonly #loose: number;
-  #seen = '';
-  #routed = 0;
+  #seen = 0;
+  #setting = 0;
   #turn = 0;
 
   constructor(target: WatchTarget) {
@@ -61,23 +75,40 @@ export class CaptureWatch {
         ? []
         : families.flatMap((family) => {
             const fd = open(socket(family, SOCK_RAW, IPPROTO_RAW));
-            return tables.map((table) => ({ family, fd, table, size: 0, hash: 0 }));
+            return tables.map((table) => newLegacyTable(family, fd, table));
           }),
       openSetting(),
     ]);
-    for (const table of this.#legacy) {
-      table.size = legacySize(table);
-      table.hash = legacyHash(table);
-    }
+    this.catchUp();
   }
 
-  /** Says whether anything changed since it was last asked, and at the first time. */
+  /**
+   * Takes everything as it is now for seen. To be called after every writing of our own: otherwise
+   * damage that is done again, before it was seen repaired, looks like the damage that was seen.
+   */
+  catchUp(): void {
+    for (let i = 0; i < WATCH_TURNS; i += 1) this.changed();
+  }
+
+  /** Says whether anything changed since the last calls, of which each looks at its share. */
   changed(): boolean {
-    this.#routed += drainRouting(this.#routing);
-    const now = `${this.#routed} ${readSetting(this.#loose)} ${this.#ruleStamp()}`;
-    const before = this.#seen;
-    this.#seen = now;
-    return now !== before;
+    this.#turn = (this.#turn + 1) % WATCH_TURNS;
+    let isChanged = drainRouting(this.#routing) > 0;
+    if (this.#turn === 0) {
+      const setting = readSetting(this.#loose);
+      isChanged ||= setting !== this.#setting;
+      this.#setting = setting;
+    }
+    if (this.#generation >= 0) {
+      const now = generation(this.#generation);
+      isChanged ||= now !== this.#seen;
+      this.#seen = now;
+    }
+    for (let i = this.#turn; i < this.#legacy.length; i += WATCH_TURNS) {
+      const table = this.#legacy[i];
+      if (table !== undefined && readLegacy(table)) isChanged = true;
+    }
+    return isChanged;
   }
 
   close(): void {
@@ -86,32 +117,6 @@ export class CaptureWatch {
     for (const fd of new Set(this.#legacy.map((table) => table.fd))) closeFd(fd);
     if (this.#loose >= 0) closeSync(this.#loose);
   }
-
-  /**
-   * Reading all entries of a legacy table costs ten times as much as asking for its size. So each
-   * turn reads a third of the tables, and asks for the size of nat, without which nothing works.
-   */
-  #ruleStamp(): string | number {
-    if (this.#generation >= 0) return generation(this.#generation);
-    this.#turn = (this.#turn + 1) % LEGACY_TURNS;
-    for (const [i, table] of this.#legacy.entries()) {
-      const isDue = i % LEGACY_TURNS === this.#turn;
-      if (isDue || table.table === 'nat') table.size = legacySize(table);
-      if (isDue) table.hash = legacyHash(table);
-    }
-    return this.#legacy.map(({ size, hash }) => `${size} ${hash}`).join(' ');
-  }
-}
-
-/** After so many calls of `changed` every legacy table has been read. */
-export const LEGACY_TURNS = 3;
-
-interface LegacyTable {
-  readonly family: Family;
-  readonly fd: number;
-  readonly table: Table;
-  size: number;
-  hash: number;
 }
 
 const scratch = newSlab(1 << 16);
@@ -141,34 +146,71 @@ const GET_INFO = 64;
 const GET_ENTRIES = 65;
 const NAME_BYTES = 32;
 const INFO_BYTES = 84;
+/** struct ipt_get_entries: the name, the size, and a gap before the entries. */
 const ENTRIES_HEAD = 40;
-let tableSlab = newSlab(1 << 14);
 
-function legacySize({ fd, family, table }: LegacyTable): number {
-  ask(table);
-  const level = family === 4 ? SOL_IP : SOL_IPV6;
-  const info = askOption(fd, level, GET_INFO, { slab: tableSlab, length: INFO_BYTES });
-  return info < 0 ? info : tableSlab.bytes.readUInt32LE(INFO_BYTES - 4);
+interface LegacyTable {
+  readonly family: Family;
+  readonly fd: number;
+  /** The name, as the kernel wants it. */
+  readonly name: Buffer;
+  /** Of its entries in bytes; a negated error number when it cannot be read. */
+  size: number;
+  hash: number;
 }
 
-/** A number for the rules of a legacy table, negative when it cannot be read. */
-function legacyHash({ fd, family, table, size }: LegacyTable): number {
-  if (size < 0) return size;
+function newLegacyTable(family: Family, fd: number, table: Table): LegacyTable {
+  const name = Buffer.alloc(NAME_BYTES);
+  name.write(table);
+  return { family, fd, name, size: 0, hash: 0 };
+}
+
+/** Where all tables are read to, and the same bytes as words. */
+let entries = newSlab(1 << 14);
+let words = new Int32Array(entries.bytes.buffer);
+
+/**
+ * Reads a table and says whether it is another than at the last time. The kernel gives the entries
+ * only to who knows their size, so that is asked for only when it is not the old one any more.
+ */
+function readLegacy(table: LegacyTable): boolean {
+  let length = getEntries(table);
+  const isResized = length < 0;
+  if (isResized) {
+    const before = table.size;
+    table.size = getSize(table);
+    if (table.size < 0) return table.size !== before;
+    length = getEntries(table);
+  }
+  // A table that changed between the two questions is read whole at its next turn.
+  if (length < 0) return true;
+  const hash = hashEntries(words, ENTRIES_HEAD, length, table.family);
+  const isChanged = isResized || hash !== table.hash;
+  table.hash = hash;
+  return isChanged;
+}
+
+/** Reads the entries and returns how many bytes that are with the head; negative if it cannot. */
+function getEntries({ family, fd, name, size }: LegacyTable): number {
   const length = ENTRIES_HEAD + size;
-  if (length > tableSlab.bytes.length) tableSlab = newSlab(2 * length);
+  if (length > entries.bytes.length) {
+    entries = newSlab(2 * length);
+    words = new Int32Array(entries.bytes.buffer);
+  }
   // The kernel leaves gaps between the parts of a rule as they are.
-  tableSlab.bytes.fill(0, 0, length);
-  tableSlab.bytes.write(table);
-  tableSlab.bytes.writeUInt32LE(size, NAME_BYTES);
+  entries.bytes.fill(0, NAME_BYTES, length);
+  entries.bytes.set(name);
+  entries.bytes.writeUInt32LE(size, NAME_BYTES);
   const level = family === 4 ? SOL_IP : SOL_IPV6;
-  const entries = askOption(fd, level, GET_ENTRIES, { slab: tableSlab, length });
-  // Between the two questions the table may have changed its size: then this is a change.
-  return entries < 0 ? entries : hashEntries(tableSlab.bytes, ENTRIES_HEAD, length, family);
+  return askOption(fd, level, GET_ENTRIES, { slab: entries, length });
 }
 
-function ask(table: Table): void {
-  tableSlab.bytes.fill(0, 0, INFO_BYTES);
-  tableSlab.bytes.write(table);
+function getSize({ family, fd, name }: LegacyTable): number {
+  entries.bytes.fill(0, NAME_BYTES, INFO_BYTES);
+  entries.bytes.set(name);
+  const level = family === 4 ? SOL_IP : SOL_IPV6;
+  const info = askOption(fd, level, GET_INFO, { slab: entries, length: INFO_BYTES });
+  return info < 0 ? info : entries.bytes.readUInt32LE(INFO_BYTES - 4);
 }
 
 const MOST_EVENTS_A_TURN = 64;

@@ -19,12 +19,14 @@ import type { SessionOwner } from '#common/hbone/session.ts';
 import type { StreamState } from '#common/hbone/session-state.ts';
 import type { Stream, StreamOwner } from '#common/hbone/stream.ts';
 import type { Identity } from '#common/identity.ts';
+import type { Applied } from '#common/mesh/view.ts';
 import { EINPROGRESS, errnoName } from '#common/sys/constants.ts';
 import { closeFd, connect } from '#common/sys/libc.ts';
 import type { Slab } from '#common/sys/slab.ts';
 import type { Task } from '#common/engine/loop.ts';
 import type { ClientTunnelState, Descriptors } from './handover-state.ts';
 import * as limits from './limits.ts';
+import { PeerPresence } from './peer-presence.ts';
 import type { Pod } from './pod.ts';
 import type { Hop, Poolable } from './pool.ts';
 import { openOutgoing } from './sockets.ts';
@@ -39,6 +41,7 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
   #session: HboneSession | undefined;
   #context: TlsContext | undefined;
   #trust: TunnelTrust | undefined;
+  #presence: PeerPresence | undefined;
   #isOpen = false;
   #isRetired = false;
   #isGone = false;
@@ -134,8 +137,15 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
     if (this.#isOpen && !this.#isGone) this.#pod.pool.freed(this);
   }
 
+  onWorld(applied: Applied): void {
+    if (this.#presence?.leaves(applied) !== true) return;
+    this.#pod.pool.retire(this);
+    this.#session?.doubt();
+  }
+
   onTick(now: number): void {
     if (!this.#isOpen) return;
+    this.#presence?.look();
     if (this.#trust?.holds(this.#pod.context(), Date.now()) === false) this.#pod.pool.retire(this);
     this.#session?.onTimer(now);
   }
@@ -158,6 +168,8 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
     }
     this.peer = identity;
     this.#trust = new TunnelTrust(certificate, this.#context);
+    const { address } = this.hop;
+    this.#presence = new PeerPresence(this.#pod.shared.view, { address, identity });
     const tls = this.#tls;
     if (tls === undefined) return false;
     this.#session = this.#newSession(tls);
@@ -220,6 +232,8 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
     });
     this.peer = peer;
     this.#trust = new TunnelTrust(tls.peer, { roots });
+    const { address } = this.hop;
+    this.#presence = new PeerPresence(this.#pod.shared.view, { address, identity: peer });
     this.#session = this.#newSession(this.#tls);
     this.#session.restore(session);
     this.#isOpen = true;

@@ -7,6 +7,7 @@
  */
 import { Listener } from '#common/engine/listener.ts';
 import type { TlsContext } from '#common/engine/tls-context.ts';
+import type { Applied } from '#common/mesh/view.ts';
 import type { Workload } from '#common/mesh/workload.ts';
 import { ClientTunnel } from './client-tunnel.ts';
 import type { Descriptors, ServedTunnelState } from './handover-state.ts';
@@ -30,6 +31,8 @@ export interface ServedTunnel extends Carrier {
   release(): void;
   /** Takes no more streams and closes when those it has are done. */
   retire(): void;
+  /** The world has changed. */
+  onWorld(applied: Applied): void;
   onTick(now: number): void;
 }
 
@@ -71,6 +74,12 @@ export class Pod {
   changed(): void {
     this.decisions.forget();
     this.readiness.changed();
+  }
+
+  /** Ends the tunnels whose far end has left the world; to be called when everybody knows that. */
+  dropGonePeers(applied: Applied): void {
+    for (const tunnel of Array.from(this.pool.tunnels())) tunnel.onWorld(applied);
+    for (const tunnel of Array.from(this.served)) tunnel.onWorld(applied);
   }
 
   context(): TlsContext | undefined {

@@ -19,6 +19,7 @@ import type { StreamState } from '#common/hbone/session-state.ts';
 import type { Stream } from '#common/hbone/stream.ts';
 import { identityParts } from '#common/identity.ts';
 import type { Identity } from '#common/identity.ts';
+import type { Applied } from '#common/mesh/view.ts';
 import { closeFd, localOf, peerOf } from '#common/sys/libc.ts';
 import type { Slab } from '#common/sys/slab.ts';
 import type { Endpoint } from '#common/sys/sockaddr.ts';
@@ -28,6 +29,7 @@ import { Flow } from './flow.ts';
 import type { Descriptors, ServedTunnelState } from './handover-state.ts';
 import { InboundStream } from './inbound.ts';
 import * as limits from './limits.ts';
+import { PeerPresence } from './peer-presence.ts';
 import type { Pod, ServedTunnel } from './pod.ts';
 import type { Expectant } from './readiness.ts';
 import { TunnelTrust } from './tunnel-trust.ts';
@@ -60,6 +62,7 @@ export class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
   #peer: Identity | undefined;
   #context: TlsContext | undefined;
   #trust: TunnelTrust | undefined;
+  #presence: PeerPresence | undefined;
   #failure: MeshError | undefined;
   #isShaking = false;
   #isRetired = false;
@@ -150,6 +153,8 @@ export class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
     this.#tls = this.#newTls(tls);
     this.#peer = peer;
     this.#trust = new TunnelTrust(tls.peer, { roots });
+    const { address } = this.#source;
+    this.#presence = new PeerPresence(this.#pod.shared.view, { address, identity: peer });
     this.#session = this.#newSession(this.#tls);
     this.#session.restore(session);
     this.#isRetired = isRetired;
@@ -182,7 +187,14 @@ export class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
     else this.onIdle();
   }
 
+  onWorld(applied: Applied): void {
+    if (this.#presence?.leaves(applied) !== true) return;
+    this.retire();
+    this.#session?.doubt();
+  }
+
   onTick(now: number): void {
+    this.#presence?.look();
     if (this.#trust?.holds(this.#pod.context(), Date.now()) === false) this.retire();
     this.#session?.onTimer(now);
   }
@@ -201,6 +213,8 @@ export class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
     }
     this.#peer = identity;
     this.#trust = new TunnelTrust(certificate, this.#context);
+    const { address } = this.#source;
+    this.#presence = new PeerPresence(this.#pod.shared.view, { address, identity });
     this.#pod.shared.table.count('handshakesAccepted');
     const tls = this.#tls;
     if (tls === undefined) return false;

@@ -11,6 +11,7 @@ import { MeshError } from '#common/errors.ts';
 import type { Identity } from '#common/identity.ts';
 import type { Fields, Level } from '#common/log.ts';
 import { View } from '#common/mesh/view.ts';
+import type { Applied } from '#common/mesh/view.ts';
 import { acceptOutbound } from './accept-outbound.ts';
 import { DnsService } from './dns.ts';
 import { FlowTable } from './flow-table.ts';
@@ -89,7 +90,7 @@ export class Station implements Task {
       loop,
       view,
       live: this.#shared.live,
-      applied: (version) => this.#looksAnew(version),
+      applied: (applied) => this.#looksAnew(applied),
       failed: (error) => this.log('error', 'an update cannot be applied', describeFault(error)),
     });
     this.#dns = new DnsService(this.#shared);
@@ -186,10 +187,11 @@ export class Station implements Task {
     }
   }
 
-  #looksAnew(version: number): void {
-    this.#table.set('version', version);
+  #looksAnew(applied: Applied): void {
+    this.#table.set('version', applied.version);
     for (const pod of this.#pods.values()) pod.decisions.forget();
     for (const pod of this.#pods.values()) pod.changed();
+    for (const pod of this.#pods.values()) pod.dropGonePeers(applied);
     this.#recheckSoon();
   }
 

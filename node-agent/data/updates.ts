@@ -19,7 +19,7 @@ export interface UpdatesDeps {
   readonly view: View;
   readonly live: Pick<LiveConnections, 'isEmpty'>;
   /** The view is another. */
-  readonly applied: (version: number) => void;
+  readonly applied: (applied: Applied) => void;
   /** An update was damaged; the view is what it was. */
   readonly failed: (error: unknown) => void;
 }
@@ -67,9 +67,9 @@ export class Updates implements Task {
     }
   }
 
-  #built({ version }: Applied): void {
+  #built(applied: Applied): void {
     this.#building = undefined;
-    this.#deps.applied(version);
+    this.#deps.applied(applied);
     // Nobody waits for a worker without connections, as when an agent has just begun.
     if (this.#deps.live.isEmpty) collectGarbage();
     this.#next();
@@ -87,7 +87,7 @@ export class Updates implements Task {
         this.#pause();
       } else {
         try {
-          applied(view.apply(first).version);
+          applied(view.apply(first));
         } catch (error) {
           failed(error);
         }

@@ -1,12 +1,10 @@
 /** Damage done to a captured pod is noticed, repaired and proven; faults R4, R5, R28, S9. */
-import { rmSync, symlinkSync } from 'node:fs';
 import { test, type Test } from 'tap';
 import { type Flavour, findPrograms } from '../../node-agent/capture/backend.ts';
 import { CaptureSet, PROVE_EVERY_MS } from '../../node-agent/capture/capture-set.ts';
 import { createCommand } from '../../node-agent/capture/command.ts';
 import type { PodCaptureState } from '../../node-agent/capture/pod-capture.ts';
 import { type ProbeToken, Prover } from '../../node-agent/capture/proof.ts';
-import { NetnsDirectory } from '../../node-agent/pods/netns.ts';
 import { PLAIN } from '../helpers/capture-golden.ts';
 import { createNet, needsRoot as skip, type PodNetns } from '../helpers/netns.ts';
 import { greet, greeter } from '../helpers/pod-apps.ts';
@@ -15,7 +13,7 @@ import { silent } from '../helpers/silent-log.ts';
 
 const command = createCommand();
 
-async function setUp(t: Test, flavour: Flavour) {
+async function setUp(t: Test, flavour: Flavour, run = command) {
   const all = await findPrograms(command);
   const programs = new Map([...all].filter(([name]) => name === flavour));
   const net = createNet(t, 'cap');
@@ -27,7 +25,7 @@ async function setUp(t: Test, flavour: Flavour) {
   agent.prover = prover;
   const waiting = new Set<() => void>();
   const set = new CaptureSet({
-    command,
+    command: run,
     programs,
     log: silent,
     prover,
@@ -46,6 +44,7 @@ async function setUp(t: Test, flavour: Flavour) {
   const until = async (
     pod: PodNetns,
     holds: (state: PodCaptureState) => boolean,
+    limitMs = 20_000,
   ): Promise<void> => {
     const reached = Promise.withResolvers<void>();
     const look = (): void => {
@@ -55,7 +54,7 @@ async function setUp(t: Test, flavour: Flavour) {
     waiting.add(look);
     look();
     // The set's own timers let a process end that waits for nothing else.
-    const limit = setTimeout(() => reached.reject(new Error('it never came')), 20_000);
+    const limit = setTimeout(() => reached.reject(new Error('it never came')), limitMs);
     await reached.promise.finally(() => clearTimeout(limit));
     waiting.delete(look);
   };
@@ -63,6 +62,7 @@ async function setUp(t: Test, flavour: Flavour) {
 }
 
 const REPAIR_LIMIT_MS = 2000;
+const CONTESTED = /^rules are changed by somebody else: \d+ repairs in the last 30 s$/;
 
 const damages = (ipt: string): readonly [string, string][] => [
   ['nat flushed', `${ipt} -t nat -F`],
@@ -77,33 +77,44 @@ const damages = (ipt: string): readonly [string, string][] => [
 ];
 
 for (const flavour of ['nft', 'legacy'] as const) {
-  test(`CaptureSet repairs within two seconds (${flavour})`, { skip }, async (t) => {
-    const { node, agent, set, enrol, until } = await setUp(t, flavour);
-    const pod = node.pod('pod');
-    await enrol(pod);
-    await until(pod, ({ proven }) => proven === true);
-    set.start();
-    const all: readonly [string, string][] = [
-      ...damages(`iptables-${flavour}`),
-      ...damages(`ip6tables-${flavour}`),
-      ['the routing rule gone', 'ip rule del priority 32764'],
-      ['the IPv6 routing rule gone', 'ip -6 rule del priority 32764'],
-      ['the route gone', 'ip route flush table 100'],
-      ['the IPv6 route gone', 'ip -6 route flush table 100'],
-      ['tracking set loose', 'sysctl -qw net.netfilter.nf_conntrack_tcp_loose=1'],
-    ];
-    for (const [what, how] of all) {
-      const repairs = set.state(pod.name)?.repairs ?? 0;
-      pod.exec(how);
-      const start = performance.now();
-      await until(pod, (state) => state.repairs > repairs);
-      const ms = performance.now() - start;
-      t.ok(ms <= REPAIR_LIMIT_MS, `${what}: ${Math.round(ms)} ms`);
-    }
-    await until(pod, ({ proven, phase }) => proven === true && phase === 'captured');
-    t.equal(set.counters.repairFailures, 0);
-    t.equal(agent.carried.length, 0, 'no probe was taken for traffic');
-  });
+  test(
+    `CaptureSet repairs within two seconds (${flavour})`,
+    { skip, timeout: 90_000 },
+    async (t) => {
+      const { node, agent, set, enrol, until } = await setUp(t, flavour);
+      const pod = node.pod('pod');
+      await enrol(pod);
+      await until(pod, ({ proven }) => proven === true);
+      set.start();
+      const all: readonly [string, string][] = [
+        ...damages(`iptables-${flavour}`),
+        ...damages(`ip6tables-${flavour}`),
+        ['the routing rule gone', 'ip rule del priority 32764'],
+        ['the IPv6 routing rule gone', 'ip -6 rule del priority 32764'],
+        ['the route gone', 'ip route flush table 100'],
+        ['the IPv6 route gone', 'ip -6 route flush table 100'],
+        ['tracking set loose', 'sysctl -qw net.netfilter.nf_conntrack_tcp_loose=1'],
+      ];
+      let ended = 0;
+      for (const [what, how] of all) {
+        const repairs = set.state(pod.name)?.repairs ?? 0;
+        pod.exec(how);
+        const start = performance.now();
+        await until(pod, (state) => state.repairs > repairs);
+        const ms = performance.now() - start;
+        t.ok(ms <= REPAIR_LIMIT_MS, `${what}: ${Math.round(ms)} ms`);
+        ended = Date.now();
+      }
+      // So many repairs mean that somebody works against us, whatever a probe shows in between.
+      await until(pod, ({ at }) => at > ended);
+      t.match(set.state(pod.name), { phase: 'captured', proven: false, reason: CONTESTED });
+      t.equal(set.proven, 0);
+      // Once is enough to see that time heals it.
+      if (flavour === 'nft') await until(pod, ({ proven }) => proven === true, 45_000);
+      t.equal(set.counters.repairFailures, 0);
+      t.equal(agent.carried.length, 0, 'no probe was taken for traffic');
+    },
+  );
 
   test(`nothing passes in clear while nat is flushed (${flavour})`, { skip }, async (t) => {
     const { net, node, agent, set, enrol, until } = await setUp(t, flavour);
@@ -131,6 +142,27 @@ for (const flavour of ['nft', 'legacy'] as const) {
   });
 }
 
+test('damage done while a pod is enrolled is repaired as any other', { skip }, async (t) => {
+  let pod: PodNetns | undefined;
+  let isLoaded = false;
+  const { node, set, enrol, until } = await setUp(t, 'nft', async (run) => {
+    const answer = await command(run);
+    if (run.input !== undefined) isLoaded = true;
+    // The rules have been read back as they should be; only then somebody takes them away.
+    else if (isLoaded && run.program === 'iptables-nft-save') pod?.exec('iptables -t nat -F');
+    return answer;
+  });
+  const captured = node.pod('pod');
+  pod = captured;
+  await enrol(captured);
+  pod = undefined;
+  set.start();
+  const start = performance.now();
+  await until(captured, ({ repairs }) => repairs > 0);
+  const ms = performance.now() - start;
+  t.ok(ms <= REPAIR_LIMIT_MS, `${Math.round(ms)} ms`);
+});
+
 test('the proof tells captured pods from others', { skip }, async (t) => {
   const { net, node, agent, set, enrol, until } = await setUp(t, 'nft');
   const pod = node.pod('pod');
@@ -155,7 +187,7 @@ test('the proof tells captured pods from others', { skip }, async (t) => {
   // Not enrolled, so nothing may be proven of it: v4 outward is lost, inward nobody listens.
   const bare = net.node(1).pod('bare');
   const { expect, forget } = agent;
-  const prover = new Prover({ expect, forget, nodeNetns: node.fd, timeoutMs: 300 });
+  const prover = new Prover({ expect, forget, nodeNetns: node.fd, timeoutMs: 1000 });
   const { fd: netns, addresses } = bare;
   const results = await prover.probe({ podUid: 'bare', netns, addresses, options: PLAIN });
   t.strictSame(
@@ -270,30 +302,4 @@ test('CaptureSet takes nothing in hand when the pod has ended', { skip }, async 
   t.ok(isDrained, 'what the agent has of it was drained all the same');
   t.equal(set.state(pod.name), undefined);
   t.equal(set.counters.releases, 0);
-});
-
-test('NetnsDirectory finds the namespaces of pods', { skip }, async (t) => {
-  const { node } = await setUp(t, 'nft');
-  const pod = node.pod('pod');
-  const dir = t.testdir();
-  const pods = new NetnsDirectory(dir);
-  t.after(() => pods.stop());
-  // Its own timer lets a process end that waits for nothing else.
-  const alive = setInterval(() => {}, 1000);
-  t.after(() => clearInterval(alive));
-  const seen: string[][] = [];
-  let changed = Promise.withResolvers<void>();
-  pods.start((found) => {
-    seen.push([...found.keys()]);
-    changed.resolve();
-  });
-  changed = Promise.withResolvers<void>();
-  symlinkSync(pod.path, `${dir}/uid-1`);
-  await changed.promise;
-  const found = pods.open('uid-1');
-  t.equal(found?.identity, pods.list().get('uid-1'));
-  changed = Promise.withResolvers<void>();
-  rmSync(`${dir}/uid-1`);
-  await changed.promise;
-  t.strictSame(seen, [[], ['uid-1'], []]);
 });

@@ -15,8 +15,8 @@ const PODS = Number(process.env['PLUMB_CHURN_PODS'] ?? 60);
 const BATCH = 20;
 /** Each thread keeps its own namespace at hand, and reads files now and then. */
 const SLACK = 4;
-/** The tunnels of a pod that vanished with its link end when their pings have had no answer. */
-const TUNNELS_GONE_MS = 35_000;
+/** The tunnels of a pod that vanished with its link end when its record does, not by their pings. */
+const TUNNELS_GONE_MS = 10_000;
 const MINUTE_MS = 60_000;
 
 const base = documents(

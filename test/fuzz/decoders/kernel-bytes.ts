@@ -27,11 +27,11 @@ export const legacyEntries: Decoder = {
   seeds: [entries(4, [40, 48, 120]), entries(6, [40, 48, 120]), entries(4, [0])],
   mutate: mutateBytes,
   run(input) {
-    const bytes = Buffer.from(input.subarray(0, input.length & ~3));
+    const words = new Int32Array(Uint8Array.from(input.subarray(0, input.length & ~3)).buffer);
     const results = ([4, 6] as const).map((family) => {
-      const hash = hashEntries(bytes, 0, bytes.length, family);
-      must(hash >= 0 && hash < 2 ** 32, 'no hash');
-      return hash === hashEntries(bytes, 0, bytes.length, family);
+      const hash = hashEntries(words, 0, words.byteLength, family);
+      must((hash | 0) === hash, 'no hash');
+      return hash === hashEntries(words, 0, words.byteLength, family);
     });
     must(results.every(Boolean), 'two hashes of the same bytes');
     return 'read';

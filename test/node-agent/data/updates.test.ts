@@ -20,7 +20,7 @@ function setUp(t: Test, isEmpty: boolean) {
     loop,
     view,
     live: { isEmpty },
-    applied: (version) => log.push(`applied ${version}`),
+    applied: ({ version }) => log.push(`applied ${version}`),
     failed: (error) => log.push(`failed ${error instanceof Error ? error.message : ''}`),
   });
   return { loop, view, log, updates };
