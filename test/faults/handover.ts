@@ -30,6 +30,8 @@ const BUSY = 200;
 const BULK = 2;
 const NEW_PER_SECOND = 500;
 const MOST_PAUSE_MS = 300;
+/** The short form runs among other tests, on machines that do other things as well. */
+const MOST_PAUSE_QUICK_MS = 1000;
 const REPLACEMENTS = 50;
 const QUICK_REPLACEMENTS = 4;
 const BETWEEN_MS = 300;
@@ -111,11 +113,11 @@ async function replace(
   await once(load.child, 'exit');
   const found = figuresOf(load.lines.at(-1));
   const ascending = held.toSorted((a, b) => a - b);
-  mesh.wire.report();
+  const mostPauseMs = quick ? MOST_PAUSE_QUICK_MS : MOST_PAUSE_MS;
   const passed =
     found['broken'] === 0 &&
     held.length === count &&
-    Number(found['pauseP99']) <= MOST_PAUSE_MS &&
+    Number(found['pauseP99']) <= mostPauseMs &&
     mesh.wire.report().inClear === 0;
   return {
     figures: {
@@ -125,7 +127,7 @@ async function replace(
       unitsHandedOver: units,
       heldMsMedian: ascending[Math.floor(ascending.length / 2)] ?? -1,
       heldMsMax: ascending.at(-1) ?? -1,
-      mark: `0 broken, pause p99 <= ${MOST_PAUSE_MS} ms`,
+      mark: `0 broken, pause p99 <= ${mostPauseMs} ms`,
     },
     passed,
   };
