@@ -24,12 +24,16 @@ import {
   pod,
 } from '../helpers/mesh-yaml.ts';
 import type { PodNetns } from '../helpers/netns.ts';
+import { judge } from './scenario.ts';
+import type { Options, Result, Scenario } from './scenario.ts';
 
 const PORT = 7000;
 const BUSY = 200;
 const BULK = 2;
 const NEW_PER_SECOND = 500;
 const MOST_PAUSE_MS = 300;
+/** The short form runs among other tests, on machines that do other things as well. */
+const MOST_PAUSE_QUICK_MS = 1000;
 const REPLACEMENTS = 50;
 const QUICK_REPLACEMENTS = 4;
 const BETWEEN_MS = 300;
@@ -45,24 +49,18 @@ const yaml = documents(
   peerAuthentication('strict', { mtls: { mode: 'STRICT' } }),
 );
 
-export interface Options {
-  readonly quick: boolean;
+export interface HandoverOptions extends Options {
   readonly count?: number;
   readonly workers?: number;
 }
 
-interface Outcome {
-  readonly figures: Record<string, number | string>;
-  readonly passed: boolean;
-}
-
-export const scenario = {
+export const scenario: Scenario = {
   name: 'handover',
   title: 'agents are replaced under load, and every connection goes on (R2)',
   run,
 };
 
-async function run(options: Options): Promise<Outcome> {
+async function run(options: HandoverOptions): Promise<Result> {
   const undo: (() => void | Promise<void>)[] = [];
   const t = { after: (one: () => void | Promise<void>) => void undo.push(one) };
   try {
@@ -74,11 +72,13 @@ async function run(options: Options): Promise<Outcome> {
 
 async function replace(
   t: { after(undo: () => void | Promise<void>): void },
-  { quick, count = quick ? QUICK_REPLACEMENTS : REPLACEMENTS, workers = 1 }: Options,
-): Promise<Outcome> {
+  options: HandoverOptions,
+): Promise<Result> {
+  const { quick, prefix = 'fltrepl', workers = 1 } = options;
+  const count = options.count ?? (quick ? QUICK_REPLACEMENTS : REPLACEMENTS);
   const binary = build(t);
   const agentFlags = ['--drain', '2s', '--workers', String(workers)];
-  const mesh = await Mesh.start(t, 'fltrepl', { yaml, agentFlags });
+  const mesh = await Mesh.start(t, prefix, { yaml, agentFlags });
   const [web, cart] = [mesh.pod('shop/web'), mesh.pod('shop/cart')];
   await started(cart, [binary, 'serve', String(PORT)]);
   const load = await started(web, [
@@ -111,13 +111,8 @@ async function replace(
   await once(load.child, 'exit');
   const found = figuresOf(load.lines.at(-1));
   const ascending = held.toSorted((a, b) => a - b);
-  mesh.wire.report();
-  const passed =
-    found['broken'] === 0 &&
-    held.length === count &&
-    Number(found['pauseP99']) <= MOST_PAUSE_MS &&
-    mesh.wire.report().inClear === 0;
-  return {
+  const mostPauseMs = quick ? MOST_PAUSE_QUICK_MS : MOST_PAUSE_MS;
+  return judge({
     figures: {
       replacements: count,
       workers,
@@ -125,10 +120,14 @@ async function replace(
       unitsHandedOver: units,
       heldMsMedian: ascending[Math.floor(ascending.length / 2)] ?? -1,
       heldMsMax: ascending.at(-1) ?? -1,
-      mark: `0 broken, pause p99 <= ${MOST_PAUSE_MS} ms`,
     },
-    passed,
-  };
+    marks: {
+      'no connection was broken, every byte compared': found['broken'] === 0,
+      'every replacement handed its connections over': held.length === count,
+      [`pause p99 at most ${mostPauseMs} ms`]: Number(found['pauseP99']) <= mostPauseMs,
+      'no payload crossed a node boundary in clear': mesh.wire.report().inClear === 0,
+    },
+  });
 }
 
 function build(t: { after(undo: () => void): void }): string {
@@ -168,12 +167,12 @@ if (import.meta.main) {
       workers: { type: 'string', default: '1' },
     },
   });
-  const { figures, passed } = await run({
+  const { figures, passed, why } = await run({
     quick: values.quick,
     workers: Number(values.workers),
     ...(values.count === undefined ? {} : { count: Number(values.count) }),
   });
   for (const [name, value] of Object.entries(figures)) console.log(`${name.padEnd(18)} ${value}`);
-  console.log(passed ? 'passed' : 'FAILED');
+  console.log(passed ? 'passed' : `FAILED: ${why}`);
   process.exitCode = passed ? 0 : 1;
 }

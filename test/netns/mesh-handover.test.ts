@@ -162,6 +162,7 @@ test(
     t.strictSame(fresh.failures, []);
     t.ok(fresh.made > 50, `${fresh.made} new connections`);
     t.equal(await downHash, sha256(bulk));
+    down.end();
     t.equal(await sunk.promise, sha256(bulk));
     t.equal(String(await readAll(up)), 'all of it');
     t.equal(sha256(await halfAll), sha256(late));
