@@ -10,6 +10,9 @@ export const INBOUND_PORT = 15006;
 export const TUNNEL_PORT = 15008;
 export const DNS_PORT = 15053;
 
+/** Questions that wait for a busy worker: some thousands. What comes beyond them is lost, as UDP is. */
+export const DNS_QUEUE_BYTES = 4 << 20;
+
 export const SOCKET_MARK = 0x4d1;
 
 /** The kernel cuts it to net.core.somaxconn. */

@@ -25,6 +25,7 @@ import type { Listener, Service } from './messages.ts';
 
 /** Lets a source port be shared between connections to different places. */
 const IP_BIND_ADDRESS_NO_PORT = 24;
+const SO_RCVBUFFORCE = 33;
 
 const PORTS: Readonly<Record<Exclude<Service, 'dns-tcp' | 'dns-udp'>, number>> = {
   outbound: limits.OUTBOUND_PORT,
@@ -81,7 +82,10 @@ function openOne(address: string, port: number, type: number): number {
   const done = firstError([
     () => setReusePort(fd),
     () => (address === '::' ? setDualStack(fd) : 0),
-    () => (type === sys.SOCK_STREAM ? watchPeer(fd) : 0),
+    () =>
+      type === sys.SOCK_STREAM
+        ? watchPeer(fd)
+        : setOption(fd, sys.SOL_SOCKET, SO_RCVBUFFORCE, limits.DNS_QUEUE_BYTES),
     () => bind(fd, address, port),
     () => (type === sys.SOCK_STREAM ? listen(fd, limits.LISTEN_BACKLOG) : 0),
   ]);

@@ -33,6 +33,7 @@ export const scenario = onBench({
     for (const program of ['iptables', 'ip6tables'])
       for (const flag of ['FIN', 'RST'])
         far.exec(`${program} -I FORWARD -p tcp --tcp-flags ${flag} ${flag} -j DROP`);
+    await world.take();
     await world.load.stop();
     await mesh.agent(1).end('SIGKILL');
     await delay(100);

@@ -155,7 +155,7 @@ export class World {
 
   /** What must hold whatever was broken. */
   async held(): Promise<Findings> {
-    await this.take();
+    if (!this.load.hasEnded) await this.take();
     const { inClear, packets } = this.mesh.wire.report();
     const strangers = this.#strangers();
     return {
