@@ -19,6 +19,7 @@ import { HostRules } from './capture/host-rules.ts';
 import { Prover } from './capture/proof.ts';
 import type { AgentConfig } from './config.ts';
 import { DataPlane } from './data/data-plane.ts';
+import { stepBack } from './data/precedence.ts';
 import type { CertificateStore } from './identity/certificate-store.ts';
 import { TrustStore } from './identity/trust-store.ts';
 import { MeshState } from './mesh-state.ts';
@@ -139,6 +140,7 @@ export class Agent {
     await hostRules.start();
     // Before the certificates: what is put in force goes to the workers that there are.
     this.#dataPlane.start();
+    stepBack();
     await this.#certificates.restore();
     captures.start();
     this.#mesh.restore();

@@ -28,6 +28,7 @@ import { closeOrphans } from './orphans.ts';
 import type { ProfileKind } from './profile.ts';
 import type { ConnectionInfo, ConnectionRecord } from './record.ts';
 import { Names } from './names.ts';
+import { ownPriority } from './precedence.ts';
 import { openListeners, servicesOf } from './sockets.ts';
 import { WorkerHost } from './worker-host.ts';
 
@@ -84,6 +85,8 @@ export class DataPlane {
   readonly #retired: FlowReader[] = [];
   readonly #names = new Names();
   readonly #deaths = new Deaths();
+  /** As the agent was started, before its main thread steps back. */
+  readonly #priority = ownPriority();
   #isStopping = false;
   #settledDown: (() => void) | undefined;
 
@@ -237,10 +240,15 @@ export class DataPlane {
   }
 
   #newHost(number: number): WorkerHost {
-    return new WorkerHost(number, this.#options.accessLog, {
-      onMessage: (message, host) => this.#take(message, host),
-      onDeath: (host, cause) => this.#replace(host, cause),
-    });
+    const { accessLog } = this.#options;
+    return new WorkerHost(
+      number,
+      { accessLog, priority: this.#priority },
+      {
+        onMessage: (message, host) => this.#take(message, host),
+        onDeath: (host, cause) => this.#replace(host, cause),
+      },
+    );
   }
 
   #take(message: FromWorker, host: WorkerHost): void {

@@ -154,4 +154,6 @@ export interface WorkerStart {
   readonly event: number;
   readonly counters: SharedArrayBuffer;
   readonly accessLog: AccessLog | undefined;
+  /** Of its thread, whatever main's is by then: precedence.ts. */
+  readonly priority: number;
 }

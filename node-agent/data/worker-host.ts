@@ -9,7 +9,6 @@ import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { MeshError } from '#common/errors.ts';
 import { openEvent, signalEvent } from '#common/sys/epoll.ts';
-import type { AccessLog } from './access-line.ts';
 import { FlowReader, newCounterMemory } from './flow-table.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 
@@ -18,6 +17,8 @@ export interface WorkerOwner {
   /** The thread has ended without being told to. */
   onDeath(host: WorkerHost, cause: unknown): void;
 }
+
+export type WorkerOptions = Pick<WorkerStart, 'accessLog' | 'priority'>;
 
 type Ask = Extract<ToWorker, { readonly ask: number }>;
 /** A request without its number. */
@@ -42,7 +43,7 @@ export class WorkerHost {
   #state: 'running' | 'stopping' | 'ended' = 'running';
   #failure: unknown;
 
-  constructor(number: number, accessLog: AccessLog | undefined, owner: WorkerOwner) {
+  constructor(number: number, own: WorkerOptions, owner: WorkerOwner) {
     const event = openEvent();
     if (event < 0) throw new MeshError('SYSTEM_CALL_FAILED', 'Cannot make an eventfd');
     this.number = number;
@@ -50,7 +51,7 @@ export class WorkerHost {
     this.#owner = owner;
     const counters = newCounterMemory();
     this.flows = new FlowReader(counters);
-    const workerData: WorkerStart = { worker: number, event, counters, accessLog };
+    const workerData: WorkerStart = { worker: number, event, counters, ...own };
     // A coverage tool's loader needs a Node event loop, which a data worker does not run.
     const { NODE_OPTIONS: _, ...env } = process.env;
     this.#thread = new Worker(new URL('./worker.ts', import.meta.url), {

@@ -9,12 +9,14 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { Loop } from '#common/engine/loop.ts';
 import { clearEvent, Epoll, EPOLLIN } from '#common/sys/epoll.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
+import { takePriority } from './precedence.ts';
 import { describeFault, Station } from './station.ts';
 
 if (parentPort === null) throw new TypeError('worker.ts runs in a worker thread only');
 const port = parentPort;
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- given by worker-host.ts
 const start = workerData as WorkerStart;
+takePriority(start.priority);
 const HOLD_LOOK_MS = 1000;
 
 /** What has been read from the port and not been done. */

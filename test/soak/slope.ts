@@ -69,6 +69,8 @@ const MOST_GROWTH_MB = 24;
 /** Each thread keeps its namespace at hand; files and requests come and go. */
 const SLACK = 8;
 const MOST_LOOP_DELAY_MS = 20;
+/** Below this lateness is told, not judged. */
+const LATENESS_SECONDS = 300;
 
 /**
  * Judges one process: slopes of its samples from `warmSeconds` on, and what it has open at the end
@@ -115,7 +117,9 @@ export function judge(
     if (!(last <= first + SLACK)) failures.push(`${key} went from ${first} to ${last}`);
   }
   if (found.loopDelayMs[0] >= MOST_LOOP_DELAY_MS) {
-    failures.push(`the event loop is late by ${found.loopDelayMs[0].toFixed(1)} ms at p99`);
+    const late = `the event loop is late by ${found.loopDelayMs[0].toFixed(1)} ms at p99`;
+    // A minute on a machine that does other things says nothing of the program.
+    (span < LATENESS_SECONDS ? notes : failures).push(late);
   }
   return { ...found, failures, notes };
 }
