@@ -31,6 +31,9 @@ const MAX_ALIASES = 100;
 /** One slip of syntax makes many that follow from it. */
 const MAX_SYNTAX_PROBLEMS = 10;
 
+/** The parser may quote all that follows: too much for a line, and nobody knows what is in it. */
+const LONGEST_MESSAGE = 200;
+
 export interface ParsedYaml {
   readonly documents: YamlDocument[];
   readonly problems: Problem[];
@@ -54,6 +57,8 @@ function parse(file: string, text: string): ParsedYaml {
     prettyErrors: false,
     uniqueKeys: false,
     stringKeys: true,
+    // Or it writes warnings of its own to stderr, beside the problems that are reported.
+    logLevel: 'error',
   });
   const documents: YamlDocument[] = [];
   const problems: Problem[] = [];
@@ -79,9 +84,20 @@ export function titleOf(value: unknown): string {
   return `${kind} ${name === '' ? '' : namespace + name}`.trim();
 }
 
+/**
+ * What a title is made of, read from the nodes: as a plain value a broken document can cost seconds,
+ * since the keys that its mistakes make of whole mappings are spelled out one inside the other.
+ */
+function titleFields(document: Document.Parsed): unknown {
+  const [kind, name, namespace] = [['kind'], ['metadata', 'name'], ['metadata', 'namespace']].map(
+    (path) => document.getIn(path),
+  );
+  return { kind, metadata: { name, namespace } };
+}
+
 function problemsOf(document: Document.Parsed, file: string, lines: LineCounter): Problem[] {
   const lineOf = (offset: number): number => lines.linePos(offset).line;
-  const object = titleOf(quietly(() => document.toJS({ maxAliasCount: MAX_ALIASES })));
+  const object = titleOf(titleFields(document));
   const syntax = [...document.errors, ...document.warnings]
     .slice(0, MAX_SYNTAX_PROBLEMS)
     .map(({ message, pos }) => ({
@@ -89,7 +105,7 @@ function problemsOf(document: Document.Parsed, file: string, lines: LineCounter)
       line: lineOf(pos[0]),
       object,
       field: '',
-      message: `not YAML: ${message}`,
+      message: `not YAML: ${message.slice(0, LONGEST_MESSAGE)}`,
     }));
   return [...syntax, ...duplicateKeys(document, file, object, lineOf)];
 }
@@ -175,13 +191,4 @@ function lineAt(contents: Node | null, path: Path, lines: LineCounter): number {
     if (isAlias(node)) break;
   }
   return lines.linePos(offset).line;
-}
-
-function quietly<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch {
-    // Only a title was wanted; the mistake itself is reported by whoever needs the value.
-    return undefined;
-  }
 }

@@ -1,0 +1,38 @@
+/**
+ * All decoders that read what others send: adding one here puts it into `npm run fuzz` and into the
+ * everyday test.
+ *
+ * The state that an agent hands to its successor belongs here as soon as it is plain data with a
+ * decoder of its own: a file `handover-state.ts` with valid states as seeds and `mutateJson` (or
+ * `mutateBytes`, where they are packed) is all it takes.
+ */
+import type { Decoder } from '../decoder.ts';
+import { certificateRequests } from './certificate-requests.ts';
+import { certificates } from './certificates.ts';
+import { agentMessages, controllerMessages } from './control-messages.ts';
+import { dns } from './dns.ts';
+import { hboneHeaders } from './hbone-headers.ts';
+import { hpack } from './hpack.ts';
+import { http2Frames } from './http2-frames.ts';
+import { iptablesSave } from './iptables-save.ts';
+import { legacyEntries, rtnetlink } from './kernel-bytes.ts';
+import { meshUpdates } from './mesh-updates.ts';
+import { tlsRecords } from './tls-records.ts';
+import { yamlObjects } from './yaml-objects.ts';
+
+export const DECODERS: readonly Decoder[] = [
+  http2Frames,
+  hpack,
+  tlsRecords,
+  certificates,
+  certificateRequests,
+  agentMessages,
+  controllerMessages,
+  dns,
+  iptablesSave,
+  legacyEntries,
+  rtnetlink,
+  yamlObjects,
+  meshUpdates,
+  hboneHeaders,
+];
