@@ -32,11 +32,13 @@ export function outcomeOf(codes: readonly ErrorCode[], work: () => string): stri
 }
 
 export function kindOf(message: string): string {
-  return message
+  const kind = message
     .slice(0, 200)
     .replaceAll(/"[^"]*"?/g, '""')
     .replaceAll(/\d+/g, '0')
     .replaceAll(/[^\x20-\x7e]/g, '?');
+  // A copy: a part of a text keeps the whole of it alive.
+  return Buffer.from(kind, 'latin1').toString('latin1');
 }
 
 /** Throws what the runner reports as a failure. */

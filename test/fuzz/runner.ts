@@ -16,6 +16,7 @@ import { seeded } from './random.ts';
 const BYTES_PER_BUDGET = 65_536;
 const AGAIN = 7;
 const MOST_POOLED = 512;
+const MOST_OUTCOMES = 5000;
 /** What may stay behind after a run: caches of regular expressions and compiled code. */
 const MOST_LEFT_BYTES = 32 * 1024 * 1024;
 /** Interesting inputs above this size are not worth keeping. */
@@ -70,8 +71,9 @@ export function runDecoder(decoder: Decoder, { cases, seed, corpus }: RunOptions
     const size = run.outcomes.size;
     run.one(input);
     if (run.outcomes.size === size || input.length > LONGEST_KEPT) continue;
+    if (pool.length >= MOST_POOLED) continue;
     found.push(Buffer.from(input));
-    if (pool.length < MOST_POOLED) pool.push(Buffer.from(input));
+    pool.push(Buffer.from(input));
   }
   const seconds = (performance.now() - started) / 1000;
   const leftBytes = liveBytes() - before;
@@ -118,7 +120,7 @@ class Run {
       this.times.add(ms);
       this.bytes += input.length;
       if (outcome === 'read') this.read += 1;
-      if (outcome.length <= 200) this.outcomes.add(outcome);
+      if (this.outcomes.size < MOST_OUTCOMES) this.outcomes.add(outcome);
       this.#judge(input, ms);
       return outcome;
     } catch (error) {

@@ -148,7 +148,7 @@ export const tlsRecords: Decoder = {
   mutate,
   run,
   // Sealing is part of each run here, and is most of it.
-  budgetMs: 2,
+  budgetMs: 4,
   costly: {
     'one byte in each record': Buffer.concat(Array.from({ length: 3000 }, () => record(23, 'x'))),
     'a KeyUpdate in each second record': Buffer.concat(
