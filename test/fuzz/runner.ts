@@ -15,6 +15,10 @@ import { seeded } from './random.ts';
 
 const BYTES_PER_BUDGET = 65_536;
 const AGAIN = 7;
+/** A machine that is busy may be so for all of them: then there is another round, later. */
+const ROUNDS = 5;
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+const PAUSE_MS = 50;
 const MOST_POOLED = 512;
 const MOST_OUTCOMES = 5000;
 /** What may stay behind after a run: caches of regular expressions and compiled code. */
@@ -63,7 +67,9 @@ export function runDecoder(decoder: Decoder, { cases, seed, corpus }: RunOptions
   const found: Buffer[] = [];
   const before = liveBytes();
   const started = performance.now();
+  let done = 0;
   for (let i = 0; i < cases && run.failures.length < MOST_FAILURES; i += 1) {
+    done += 1;
     const random = seeded(seed + i);
     const from = pool[random(pool.length)] ?? Buffer.alloc(0);
     const other = pool[random(pool.length)] ?? from;
@@ -81,7 +87,7 @@ export function runDecoder(decoder: Decoder, { cases, seed, corpus }: RunOptions
   return {
     name: decoder.name,
     replayed: corpus.length,
-    cases,
+    cases: done,
     read: run.read,
     bytes: run.bytes,
     outcomes: run.outcomes.size,
@@ -131,7 +137,11 @@ class Run {
 
   #judge(input: Buffer, firstMs: number): void {
     const budget = (this.#decoder.budgetMs ?? 1) * Math.max(1, input.length / BYTES_PER_BUDGET);
-    const ms = firstMs > budget ? Math.min(firstMs, costOf(this.#decoder, input)) : firstMs;
+    let ms = firstMs;
+    for (let round = 0; ms > budget && round < ROUNDS; round += 1) {
+      if (round > 0) Atomics.wait(PAUSE, 0, 0, PAUSE_MS);
+      ms = Math.min(ms, costOf(this.#decoder, input));
+    }
     this.worstMs = Math.max(this.worstMs, ms);
     if (ms > budget) this.fail(`slow: ${ms.toFixed(2)} ms for ${input.length} bytes`, input);
   }

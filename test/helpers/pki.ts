@@ -30,6 +30,8 @@ export interface IssueOptions {
   /** Further general names, in DER. */
   readonly names?: readonly Buffer[];
   readonly usages?: readonly ('clientAuth' | 'serverAuth')[];
+  /** Further extensions, in DER. */
+  readonly extensions?: readonly Buffer[];
   /** Seconds from now. */
   readonly from?: number;
   readonly until?: number;
@@ -95,7 +97,7 @@ function extensions(options: IssueOptions, name: string): Buffer[] {
   // keyCertSign and cRLSign; or digitalSignature.
   const usage = options.authority === true ? [1, 0x06 | 0x80] : [7, 0x80];
   made.push(extension('551d0f', true, node(0x03, Buffer.from(usage))));
-  if (options.usages !== undefined) {
+  if (options.usages !== undefined && options.usages.length > 0) {
     const oids = { serverAuth: '2b06010505070301', clientAuth: '2b06010505070302' };
     const list = options.usages.map((purpose) => node(0x06, Buffer.from(oids[purpose], 'hex')));
     made.push(extension('551d25', false, sequence(...list)));
@@ -106,7 +108,7 @@ function extensions(options: IssueOptions, name: string): Buffer[] {
     ...(options.names ?? []),
   ];
   if (names.length > 0) made.push(extension('551d11', name === '', sequence(...names)));
-  return made;
+  return [...made, ...(options.extensions ?? [])];
 }
 
 export function node(tag: number, content: Buffer): Buffer {
@@ -125,7 +127,7 @@ const tagged = node;
 const integer = (value: Buffer): Buffer => node(0x02, value);
 const bits = (value: Buffer): Buffer => node(0x03, Buffer.concat([Buffer.from([0]), value]));
 
-function extension(oid: string, critical: boolean, value: Buffer): Buffer {
+export function extension(oid: string, critical: boolean, value: Buffer): Buffer {
   const flag = critical ? [node(0x01, Buffer.from([0xff]))] : [];
   return sequence(node(0x06, Buffer.from(oid, 'hex')), ...flag, node(0x04, value));
 }
