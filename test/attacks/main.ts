@@ -1,7 +1,7 @@
 /**
  * Floods of HTTP/2 with the victim's rate measured: `npm run attacks -- [--only NAME] [--quick]`; root.
  *
- * Each flood lasts 60 s (`--quick`: 3 s) against the agent of a pod. Pass: its other client keeps 90 %
+ * Each flood lasts 60 s (`--quick`: 2 s) against the agent of a pod. Pass: its other client keeps 90 %
  * of its rate and loses no connection, an attacker who breaks the rules is cut off within 5 s, and the
  * agent grows by less than 50 MB. Prints a table; the exit code is 1 when a flood does not pass.
  */
@@ -18,7 +18,7 @@ if (floods.length === 0) throw new RangeError(`no flood "${values.only}"`);
 const undo: (() => void | Promise<void>)[] = [];
 try {
   const battle = await Battle.start({ after: (one) => void undo.push(one) });
-  const ms = values.quick ? 3000 : 60_000;
+  const ms = values.quick ? 2000 : 60_000;
   console.log('| flood | round trips/s | kept | attacks | longest | agent grew | |');
   console.log('| --- | --: | --: | --: | --: | --: | --- |');
   for (const flood of floods) {

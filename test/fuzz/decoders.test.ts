@@ -42,7 +42,7 @@ test('runDecoder() reports what fails: a wrong error, a slow input, a refused se
     },
   };
   const { failures, cases } = runDecoder(bad, { cases: 50, seed: 1, corpus: [] });
-  t.equal(cases, 50);
+  t.ok(cases > 9 && cases <= 50, 'it stops after so many');
   for (const what of ['a seed was refused', 'TypeError: not an error', 'slow: 3']) {
     t.ok(
       failures.some((failure) => failure.what.startsWith(what)),
