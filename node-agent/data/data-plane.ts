@@ -26,6 +26,7 @@ import { giveLive, takeLive } from './live-handover.ts';
 import type { GivenPart, Giving, Taking } from './live-handover.ts';
 import { closeOrphans } from './orphans.ts';
 import type { ProfileKind } from './profile.ts';
+import { readRecords } from './record.ts';
 import type { ConnectionInfo, ConnectionRecord } from './record.ts';
 import { Names } from './names.ts';
 import { ownPriority } from './precedence.ts';
@@ -380,12 +381,6 @@ export class DataPlane {
     this.#leaving.delete(place);
     closeAll(place);
   }
-}
-
-function readRecords(json: string): readonly ConnectionRecord[] {
-  if (json === '') return [];
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own worker wrote it
-  return JSON.parse(json) as readonly ConnectionRecord[];
 }
 
 function closeAll({ shares }: Place): void {

@@ -104,3 +104,10 @@ export function flagOf(code: ErrorCode): ResponseFlag {
 export function stranger(address: string, port: number): Party {
   return { address, port, workload: '', namespace: '', identity: '', cluster: '' };
 }
+
+/** Reads what a data worker posted. */
+export function readRecords(json: string): readonly ConnectionRecord[] {
+  if (json === '') return [];
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own worker wrote it
+  return JSON.parse(json) as readonly ConnectionRecord[];
+}
