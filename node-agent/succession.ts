@@ -7,6 +7,8 @@ import type { Logger } from '#common/log.ts';
 import type { AgentConfig } from './config.ts';
 import type { DataPlane } from './data/data-plane.ts';
 import { stepBack } from './data/hurry.ts';
+import { giveLive, takeLive } from './data/live-handover.ts';
+import type { GivenPart } from './data/live-handover.ts';
 import type { Listener } from './data/messages.ts';
 import { HandoverServer } from './handover.ts';
 import { takeOver } from './takeover.ts';
@@ -77,7 +79,7 @@ export class Succession {
       await delay(WARM_MS);
       this.#comeForward();
       const podUids = dataPlane.listeners().map(({ podUid }) => podUid);
-      const take = dataPlane.take.bind(dataPlane);
+      const take = async (parts: readonly GivenPart[]) => takeLive(dataPlane.running(), parts);
       ({ rest } = await this.#takeover.live({ podUids, take }));
     }
     await settled;
@@ -97,7 +99,7 @@ export class Succession {
       log,
       prepare: save,
       listeners: () => dataPlane.listeners(),
-      give: async (podUids) => dataPlane.give(podUids),
+      give: async (podUids) => giveLive(dataPlane.running(), podUids),
       given: async () => {
         onGiven();
         await dataPlane.releaseListeners();

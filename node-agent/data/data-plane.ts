@@ -22,8 +22,6 @@ import type {
   ToWorker,
 } from './messages.ts';
 import { Deaths, DEATHS_MINUTE_MS } from './deaths.ts';
-import { giveLive, takeLive } from './live-handover.ts';
-import type { GivenPart, Giving, Taking } from './live-handover.ts';
 import { closeOrphans } from './orphans.ts';
 import type { ProfileKind } from './profile.ts';
 import { readRecords } from './record.ts';
@@ -159,16 +157,6 @@ export class DataPlane {
     await this.#remove(podUid, place, drainMs);
   }
 
-  /** All workers stand still and say what they have open, until it is settled whose it is. */
-  async give(podUids: readonly string[]): Promise<Giving> {
-    return giveLive(this.#running(), podUids);
-  }
-
-  /** Takes up what a predecessor gives, and stands still until it is settled whose it is. */
-  async take(parts: readonly GivenPart[]): Promise<Taking> {
-    return takeLive(this.#running(), parts);
-  }
-
   /** All listeners, for a successor; they stay open here. */
   listeners(): PodListeners[] {
     return Array.from(this.#places, ([podUid, { shares }]) => ({
@@ -221,7 +209,7 @@ export class DataPlane {
   }
 
   totals(): Totals {
-    const live = this.#running().map((host) => host.flows.totals());
+    const live = this.running().map((host) => host.flows.totals());
     const all = [...live, ...this.#retired.map((reader) => reader.totals())];
     const versions = live.length === 0 ? [0] : live.map(({ version }) => version);
     // Of the versions only that of the worker furthest behind says something.
@@ -282,7 +270,7 @@ export class DataPlane {
     for (const [share, acceptor] of this.#acceptors.entries()) {
       if (acceptor === dead) this.#acceptors[share] = undefined;
     }
-    const [standIn] = this.#running();
+    const [standIn] = this.running();
     if (standIn !== undefined) this.#takeShares(standIn);
     const { log } = this.#options;
     log.error('data worker died', { worker: n, cut, standIn: standIn?.number, error: cause });
@@ -357,10 +345,11 @@ export class DataPlane {
   }
 
   #readers(): FlowReader[] {
-    return [...this.#retired, ...this.#running().map((host) => host.flows)];
+    return [...this.#retired, ...this.running().map((host) => host.flows)];
   }
 
-  #running(): WorkerHost[] {
+  /** The workers that are alive, for a hand-over (live-handover.ts). */
+  running(): WorkerHost[] {
     return this.#hosts.filter((host) => host.isRunning);
   }
 
@@ -370,7 +359,7 @@ export class DataPlane {
 
   /** A worker that dies while it is asked has nothing left to answer for. */
   async #askAll<T>(ask: (host: WorkerHost) => Promise<T>): Promise<T[]> {
-    const replies = await Promise.allSettled(this.#running().map((host) => ask(host)));
+    const replies = await Promise.allSettled(this.running().map((host) => ask(host)));
     return replies.filter((reply) => reply.status === 'fulfilled').map((reply) => reply.value);
   }
 
