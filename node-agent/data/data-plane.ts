@@ -27,7 +27,6 @@ import type { ProfileKind } from './profile.ts';
 import { readRecords } from './record.ts';
 import type { ConnectionInfo, ConnectionRecord } from './record.ts';
 import { Names } from './names.ts';
-import { ownPriority } from './precedence.ts';
 import { openListeners, servicesOf } from './sockets.ts';
 import { WorkerHost } from './worker-host.ts';
 
@@ -84,8 +83,6 @@ export class DataPlane {
   readonly #retired: FlowReader[] = [];
   readonly #names = new Names();
   readonly #deaths = new Deaths();
-  /** As the agent was started, before its main thread steps back. */
-  readonly #priority = ownPriority();
   #isStopping = false;
   #settledDown: (() => void) | undefined;
 
@@ -229,15 +226,10 @@ export class DataPlane {
   }
 
   #newHost(number: number): WorkerHost {
-    const { accessLog } = this.#options;
-    return new WorkerHost(
-      number,
-      { accessLog, priority: this.#priority },
-      {
-        onMessage: (message, host) => this.#take(message, host),
-        onDeath: (host, cause) => this.#replace(host, cause),
-      },
-    );
+    return new WorkerHost(number, this.#options.accessLog, {
+      onMessage: (message, host) => this.#take(message, host),
+      onDeath: (host, cause) => this.#replace(host, cause),
+    });
   }
 
   #take(message: FromWorker, host: WorkerHost): void {

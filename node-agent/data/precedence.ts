@@ -11,12 +11,15 @@ import { getPriority, setPriority } from 'node:os';
 const BEHIND = 8;
 const LOWEST = 19;
 
-/** The priority that the program was started with, if this is read before `stepBack`. */
-export const ownPriority = (): number => getPriority();
+let first: number | undefined;
+
+/** The priority that the calling thread had before it stepped back, if it has. */
+export const firstPriority = (): number => first ?? getPriority();
 
 /** Puts the calling thread behind the others. */
 export function stepBack(): void {
-  setPriority(Math.min(LOWEST, getPriority() + BEHIND));
+  first ??= getPriority();
+  setPriority(Math.min(LOWEST, first + BEHIND));
 }
 
 /** Gives the calling thread this priority, where that is allowed. */

@@ -10,6 +10,7 @@ import { Worker } from 'node:worker_threads';
 import { MeshError } from '#common/errors.ts';
 import { openEvent, signalEvent } from '#common/sys/epoll.ts';
 import { FlowReader, newCounterMemory } from './flow-table.ts';
+import { firstPriority } from './precedence.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 
 export interface WorkerOwner {
@@ -17,8 +18,6 @@ export interface WorkerOwner {
   /** The thread has ended without being told to. */
   onDeath(host: WorkerHost, cause: unknown): void;
 }
-
-export type WorkerOptions = Pick<WorkerStart, 'accessLog' | 'priority'>;
 
 type Ask = Extract<ToWorker, { readonly ask: number }>;
 /** A request without its number. */
@@ -43,7 +42,7 @@ export class WorkerHost {
   #state: 'running' | 'stopping' | 'ended' = 'running';
   #failure: unknown;
 
-  constructor(number: number, own: WorkerOptions, owner: WorkerOwner) {
+  constructor(number: number, accessLog: WorkerStart['accessLog'], owner: WorkerOwner) {
     const event = openEvent();
     if (event < 0) throw new MeshError('SYSTEM_CALL_FAILED', 'Cannot make an eventfd');
     this.number = number;
@@ -51,7 +50,13 @@ export class WorkerHost {
     this.#owner = owner;
     const counters = newCounterMemory();
     this.flows = new FlowReader(counters);
-    const workerData: WorkerStart = { worker: number, event, counters, ...own };
+    const workerData: WorkerStart = {
+      worker: number,
+      event,
+      counters,
+      accessLog,
+      priority: firstPriority(),
+    };
     // A coverage tool's loader needs a Node event loop, which a data worker does not run.
     const { NODE_OPTIONS: _, ...env } = process.env;
     this.#thread = new Worker(new URL('./worker.ts', import.meta.url), {

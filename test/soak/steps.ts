@@ -153,7 +153,7 @@ async function rotate({ mesh }: Stage): Promise<void> {
 export const STEPS: readonly Step[] = [
   { name: 'pods come and go', every: 1, act: churn },
   { name: 'policies change', every: 1, act: policies },
-  { name: 'agent replaced', every: 1, cuts: true, act: replace },
+  { name: 'agent replaced', every: 1, act: replace },
   { name: 'link down', every: 1, refuses: true, act: linkDown },
   { name: 'packets lost', every: 1, refuses: true, act: loss },
   { name: 'rules flushed', every: 1, refuses: true, act: flush },

@@ -26,19 +26,21 @@ test(
     // In a thread of its own, since nobody can be sure to get this one back.
     const code = `
       const { parentPort, Worker } = require('node:worker_threads');
-      import(${JSON.stringify(module)}).then(({ ownPriority, stepBack, takePriority }) => {
-        const first = ownPriority();
+      const { getPriority } = require('node:os');
+      import(${JSON.stringify(module)}).then(({ firstPriority, stepBack }) => {
         stepBack();
+        const first = firstPriority();
         const inner = new Worker(
           \`const { parentPort, workerData } = require('node:worker_threads');
-          import(workerData.module).then(({ ownPriority, takePriority }) => {
-            const born = ownPriority();
+          const { getPriority } = require('node:os');
+          import(workerData.module).then(({ takePriority }) => {
+            const born = getPriority();
             takePriority(workerData.first);
-            parentPort.postMessage([born, ownPriority()]);
+            parentPort.postMessage([born, getPriority()]);
           });\`,
           { eval: true, workerData: { module: ${JSON.stringify(module)}, first } },
         );
-        inner.once('message', (seen) => parentPort.postMessage([first, ownPriority(), ...seen]));
+        inner.once('message', (seen) => parentPort.postMessage([first, getPriority(), ...seen]));
       });`;
     const worker = new Worker(code, { eval: true });
     const [seen] = await once(worker, 'message');
