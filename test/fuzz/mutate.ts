@@ -219,7 +219,8 @@ function readTree(bytes: Buffer): Tree[] | undefined {
 }
 
 function writeTree({ tag, content }: Tree): Buffer {
-  const body = Buffer.isBuffer(content) ? content : Buffer.concat(content.map(writeTree));
+  const whole = Buffer.isBuffer(content) ? content : Buffer.concat(content.map(writeTree));
+  const body = whole.subarray(0, LONGEST);
   const { length } = body;
   if (length < 0x80) return Buffer.concat([Buffer.from([tag, length]), body]);
   const size = length < 0x100 ? 1 : length < 0x1_0000 ? 2 : 3;

@@ -22,7 +22,7 @@ const PAUSE_MS = 50;
 const MOST_POOLED = 512;
 const MOST_OUTCOMES = 5000;
 /** What may stay behind after a run: caches of regular expressions and compiled code. */
-const MOST_LEFT_BYTES = 32 * 1024 * 1024;
+const MOST_LEFT_BYTES = 64 * 1024 * 1024;
 /** Interesting inputs above this size are not worth keeping. */
 const LONGEST_KEPT = 4096;
 
