@@ -2,9 +2,9 @@
  * All decoders that read what others send: adding one here puts it into `npm run fuzz` and into the
  * everyday test.
  *
- * The state that an agent hands to its successor belongs here as soon as it is plain data with a
- * decoder of its own: a file `handover-state.ts` with valid states as seeds and `mutateJson` (or
- * `mutateBytes`, where they are packed) is all it takes.
+ * What an agent hands to its successor (node-agent/data/handover-state.ts) is plain data, but has no
+ * decoder: it comes from the agent's own predecessor, by a socket of root's, and is believed. Once one
+ * checks it, a file `handover-state.ts` with valid units as seeds and `mutateJson` is all it takes.
  */
 import type { Decoder } from '../decoder.ts';
 import { certificateRequests } from './certificate-requests.ts';
