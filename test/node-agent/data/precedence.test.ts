@@ -44,7 +44,7 @@ test(
       });`;
     const worker = new Worker(code, { eval: true });
     const [seen] = await once(worker, 'message');
-    t.strictSame(seen, [before, before + 8, before + 8, before]);
+    t.strictSame(seen, [before, before + 4, before + 4, before]);
     t.equal(getPriority(), before, 'the thread beside it is as before');
     t.equal(priorities().get(process.pid), before);
     await worker.terminate();
