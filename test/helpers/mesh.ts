@@ -190,8 +190,9 @@ export class Mesh {
   /** Waits until every enrolled pod of every node is proven captured, and nothing else is. */
   async proven(
     nodes: readonly number[] = this.net.nodes.map(({ number }) => number),
+    withinMs?: number,
   ): Promise<PodCapture[]> {
-    return eventually('all pods are proven captured', async () => {
+    const look = async (): Promise<PodCapture[]> => {
       const rows = (await Promise.all(nodes.map(async (node) => this.proof(node)))).flat();
       const wanted = this.#desired.pods.filter(({ node }) =>
         nodes.some((n) => node === `node-${n}`),
@@ -206,7 +207,8 @@ export class Mesh {
       );
       if (bad.length > 0) throw new Error(JSON.stringify(bad));
       return rows;
-    });
+    };
+    return eventually('all pods are proven captured', look, withinMs);
   }
 
   async proof(node: number): Promise<PodCapture[]> {
