@@ -20,8 +20,8 @@ export const AGENT_MESSAGE_BYTES = 256 * 1024;
 export const CONTROLLER_MESSAGE_BYTES = 16 * 1024 * 1024;
 
 /** Each end pings this often, and gives the peer up when nothing at all came for this long. */
-export const PING_INTERVAL_MS = 10_000;
-export const SILENCE_LIMIT_MS = 25_000;
+export const PING_INTERVAL_MS = 5_000;
+export const SILENCE_LIMIT_MS = 18_000;
 
 /** Why one end closed: WebSocket close codes of our own range. */
 export const CLOSE_CODES = {

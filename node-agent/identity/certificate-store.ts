@@ -209,7 +209,7 @@ export class CertificateStore {
   }
 
   async #renew(entry: Entry): Promise<boolean> {
-    const { issue, keys, log, random } = this.#deps;
+    const { issue, keys, log, now, random } = this.#deps;
     const { identity, stop } = entry;
     try {
       const fresh = await this.#gate.through(async () => {
@@ -219,7 +219,9 @@ export class CertificateStore {
       stop.signal.throwIfAborted();
       entry.credentials = fresh;
       await this.#install(entry);
-      entry.renewAtMs = renewalTime(fresh, random());
+      // What its issuer dated back, for clocks that lag, counts as no life: a short one would be renewed for ever.
+      const notBeforeMs = Math.max(fresh.notBeforeMs, now());
+      entry.renewAtMs = renewalTime({ ...fresh, notBeforeMs }, random());
       entry.lastError = '';
       entry.next.resolve(fresh);
       entry.next = outcome();
