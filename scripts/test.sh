@@ -1,10 +1,11 @@
 #!/bin/bash
 # The whole test line: type check, lint, format check, then the unit, mesh and netns suites.
 #
-# Installs what is missing. The last line is `N passed, N failed, N skipped`, summed from tap's own
-# counts; it is printed whatever happened, and the exit code is the worst of all steps.
+# Installs what is missing. Prints a line for each test file as it ends, and each failure with its
+# diagnosis. The last line is `N passed, N failed, N skipped`, summed from tap's own counts; it is
+# printed whatever happened, and the exit code is the worst of all steps.
 # Without root the netns suite fails: PLUMBLINE_SKIP_NETNS=1 leaves it out, and says so.
-set -u
+set -uo pipefail
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 cd "$ROOT" || exit 1
 
@@ -27,7 +28,8 @@ suite() {
   name=$1
   shift
   say "== $name"
-  tap --reporter=terse --output-file="$results/$name.tap" "$@" || worst=1
+  tap --reporter=tap --output-file="$results/$name.tap" "$@" 2>&1 |
+    node --disable-warning=ExperimentalWarning scripts/tap-lines.ts || worst=1
 }
 
 finish() {
