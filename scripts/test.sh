@@ -28,7 +28,7 @@ suite() {
   name=$1
   shift
   say "== $name"
-  tap --reporter=tap --output-file="$results/$name.tap" "$@" 2>&1 |
+  tap --reporter=tap "$@" 2>&1 | tee "$results/$name.tap" |
     node --disable-warning=ExperimentalWarning scripts/tap-lines.ts || worst=1
 }
 
