@@ -50,12 +50,13 @@ check lint oxlint
 check format prettier --check --log-level=warn .
 
 suite unit --disable-coverage --jobs=2 --timeout=120 $(git ls-files 'test/*.test.ts' | grep -vE '^test/(netns|mesh)/')
-alone='--disable-coverage --jobs=1 --timeout=240 --fail-skip'
-if [ -n "$(git ls-files 'test/mesh/*.test.ts')" ]; then suite mesh $alone $(git ls-files 'test/mesh/*.test.ts'); fi
+# They wait more than they work: two at a time.
+whole='--disable-coverage --jobs=2 --timeout=480 --fail-skip'
+if [ -n "$(git ls-files 'test/mesh/*.test.ts')" ]; then suite mesh $whole $(git ls-files 'test/mesh/*.test.ts'); fi
 if [ "${PLUMBLINE_SKIP_NETNS:-}" = 1 ]; then
   say '== netns: left out, as PLUMBLINE_SKIP_NETNS=1 asks'
 elif is_root; then
-  suite netns $alone $(git ls-files 'test/netns/*.test.ts')
+  suite netns $whole $(git ls-files 'test/netns/*.test.ts')
 else
   say '== netns: FAILED: needs root for network namespaces; PLUMBLINE_SKIP_NETNS=1 leaves it out'
   printf '# { total: 1, fail: 1 }\n' >"$results/netns.tap"
