@@ -12,15 +12,31 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-export interface ControllerConfig {
-  /** YAML; the source of the mesh. */
+/** A directory of YAML: agents and CA are known by files of this machine. */
+export interface DirectoryConfig {
+  readonly kind: 'directory';
   readonly directory: string;
   /** Keys of the CA, and what pods there are. */
   readonly stateDir: string;
+  readonly tokens: string;
+}
+
+/** An API server: it knows the agents, and keeps the CA. */
+export interface KubernetesConfig {
+  readonly kind: 'kubernetes';
+  /** Undefined: as a pod of the cluster. */
+  readonly kubeconfig: string | undefined;
+  /** Of the mesh's own objects, and of the policies that hold everywhere. */
+  readonly namespace: string;
+  /** Tells this replica from the others: the name of its pod. */
+  readonly replica: string;
+}
+
+export interface ControllerConfig {
+  readonly source: DirectoryConfig | KubernetesConfig;
   /** Holds the Unix socket. */
   readonly runDir: string;
   readonly listen: readonly ListenAddress[];
-  readonly tokens: string;
   readonly trustDomain: string;
   readonly cluster: string;
   readonly metrics: ListenAddress | undefined;
@@ -34,6 +50,14 @@ export interface ControllerConfig {
 /** The flags as commander gives them. */
 export type ControllerFlags = Readonly<Record<string, string | readonly string[] | undefined>>;
 
+const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const DNS_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
+/** Flags that mean nothing to an API server. */
+const DIRECTORY_ONLY = [
+  ['directory', 'directory'],
+  ['stateDir', 'state-dir'],
+  ['tokens', 'tokens'],
+] as const;
 const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
 const DURATION = /^(\d{1,6})(ms|s|m|h)$/;
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
@@ -67,14 +91,32 @@ export function readConfig(flags: ControllerFlags): ControllerConfig {
     if (!(ms >= least && ms <= most)) complain(name, 'a duration such as 12s or 24h', flags[key]);
     return ms;
   };
+  const source = (): ControllerConfig['source'] => {
+    if (oneOf('source', 'source', ['directory', 'kubernetes']) === 'directory') {
+      return {
+        kind: 'directory',
+        directory: text('directory', 'directory', /./, 'a directory of YAML'),
+        stateDir: text('stateDir', 'state-dir', /^\//, 'an absolute directory'),
+        tokens: text('tokens', 'tokens', /./, 'a file of lines "<node> <token>"'),
+      };
+    }
+    for (const [key, name] of DIRECTORY_ONLY) {
+      if (flags[key] !== undefined) complain(name, 'nothing with --source kubernetes', flags[key]);
+    }
+    const isInPod = flags['kubeconfig'] === undefined;
+    return {
+      kind: 'kubernetes',
+      kubeconfig: isInPod ? undefined : text('kubeconfig', 'kubeconfig', /./, 'a file'),
+      namespace: text('namespace', 'namespace', DNS_LABEL, 'the name of a namespace'),
+      replica: text('replica', 'replica', DNS_NAME, 'the name of this pod'),
+    };
+  };
   const listen = [flags['listen'] ?? []].flat();
   if (listen.length === 0) complain('listen', 'IP:PORT, at least once', undefined);
   const metrics = flags['metrics'];
   const config: ControllerConfig = {
-    directory: text('directory', 'directory', /./, 'a directory of YAML'),
-    stateDir: text('stateDir', 'state-dir', /^\//, 'an absolute directory'),
+    source: source(),
     runDir: text('runDir', 'run-dir', /^\//, 'an absolute directory'),
-    tokens: text('tokens', 'tokens', /./, 'a file of lines "<node> <token>"'),
     trustDomain: text('trustDomain', 'trust-domain', /^[a-z0-9._-]{1,255}$/, 'a trust domain'),
     cluster: text('cluster', 'cluster', /^[\w.-]{1,253}$/, 'the name of the cluster'),
     listen: listen.flatMap((one) => address('listen', one)),

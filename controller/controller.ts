@@ -6,6 +6,7 @@
 import { mkdirSync } from 'node:fs';
 import { AdminServer, type AdminRoute, type ListenAt } from '#common/admin.ts';
 import type { ProofReport } from '#common/control/reports.ts';
+import { MeshError } from '#common/errors.ts';
 import { Lifecycle, type Part } from '#common/lifecycle.ts';
 import type { Logger } from '#common/log.ts';
 import { Metrics } from '#common/metrics.ts';
@@ -45,9 +46,15 @@ export class Controller {
 
   constructor(deps: ControllerDeps) {
     const { config, version, log } = deps;
-    const { trustDomain } = config;
+    const { trustDomain, source } = config;
+    if (source.kind !== 'directory') {
+      throw new MeshError(
+        'CONFIG_INVALID',
+        'Cannot start the controller: --source kubernetes is not served by this build',
+      );
+    }
     this.#deps = deps;
-    for (const directory of [config.stateDir, config.runDir]) {
+    for (const directory of [source.stateDir, config.runDir]) {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
     }
     this.#lifecycle = new Lifecycle(log);
@@ -55,7 +62,7 @@ export class Controller {
     this.#state = new MeshState({ trustDomain });
     this.#proof = new ProofBoard((podUid) => this.#state.nodeOf(podUid));
     this.#ca = new CertificateAuthority({
-      directory: `${config.stateDir}/ca`,
+      directory: `${source.stateDir}/ca`,
       trustDomain,
       log,
       settleMs: config.rotationSettleMs,
@@ -64,7 +71,7 @@ export class Controller {
     });
     this.#push = new PushServer({
       listen: config.listen,
-      authenticate: new TokenFile(config.tokens, log).authenticate,
+      authenticate: new TokenFile(source.tokens, log).authenticate,
       ca: this.#ca,
       state: this.#state,
       trustDomain,
@@ -73,8 +80,8 @@ export class Controller {
       log,
     });
     this.#source = new DirectorySource({
-      directory: config.directory,
-      stateFile: `${config.stateDir}/pods.json`,
+      directory: source.directory,
+      stateFile: `${source.stateDir}/pods.json`,
       domain: this.#model.options.domain,
       log,
       onChanges: (changes) => this.#apply(changes),
