@@ -312,3 +312,53 @@ test('a pod made again on another node is placed there under the same uid', asyn
   t.match(diff.pods, [{ node: 'n2', pod: { podUid: 'second', uid: 'Kubernetes//Pod/shop/p' } }]);
   t.strictSame(diff.removed.pods, []);
 });
+
+test('the agent hears of a pod that has a node, before the pod is a workload', async (t) => {
+  const starting = { phase: 'Pending', ready: false } as const;
+  const diff = world(
+    pod('starting', '', starting),
+    pod('waiting', '', { ...starting, node: '' }),
+    pod('ending', '', { ...starting, terminating: true }),
+    pod('ended', '', { phase: 'Failed' }),
+    pod('running', '10.0.0.1'),
+  );
+  t.strictSame(
+    diff.workloads.map(({ name }) => name),
+    ['running'],
+  );
+  t.strictSame(
+    diff.pods.map(({ node: on, pod: { name, addresses, enrolled } }) => [
+      on,
+      name,
+      addresses,
+      enrolled,
+    ]),
+    [
+      ['n1', 'starting', [], true],
+      ['n1', 'running', ['10.0.0.1'], true],
+    ],
+  );
+});
+
+test('a namespace is enrolled by its label, and says what becomes of pods that are not proven', async (t) => {
+  const model = new Model();
+  const open = { 'plumbline.dev/on-failure': 'open' };
+  model.apply(
+    set(
+      namespace('web', { ...MESHED, ...open }),
+      namespace('shop', MESHED),
+      namespace('bank', MESHED, open),
+      namespace('none', { 'plumbline.dev/dataplane-mode': 'none' }),
+      namespace('kube-system', MESHED),
+      namespace('plumbline-system', MESHED),
+      namespace('other'),
+    ),
+  );
+  t.strictSame(model.enrolledNamespaces(), [
+    { name: 'bank', onFailure: 'open' },
+    { name: 'shop', onFailure: 'hold' },
+    { name: 'web', onFailure: 'open' },
+  ]);
+  model.apply(set(namespace('shop')));
+  t.notOk(model.enrolledNamespaces().some(({ name }) => name === 'shop'));
+});
