@@ -6,6 +6,14 @@
 import { MeshError } from '#common/errors.ts';
 import type { Level } from '#common/log.ts';
 
+/** Where the CNI plugin is kept, and where it and the agent meet. */
+export interface CniConfig {
+  readonly binDir: string;
+  readonly confDir: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+}
+
 export interface AgentConfig {
   readonly node: string;
   /** `wss://` address of the controller. */
@@ -13,6 +21,12 @@ export interface AgentConfig {
   readonly controllerCa: string;
   readonly tokenFile: string;
   readonly netnsDir: string;
+  /** `uid`: files of that directory are named by the uids of pods. `node`: as a runtime names them. */
+  readonly netnsLayout: 'uid' | 'node';
+  /** Undefined: no plugin, pods are captured when they are seen. */
+  readonly cni: CniConfig | undefined;
+  /** Touched each second while ready; '' for none. */
+  readonly readyFile: string;
   /** Survives a restart of the machine: the last snapshot of the mesh. */
   readonly stateDir: string;
   /** Memory file system, root only: keys, sockets. */
@@ -73,14 +87,35 @@ export function readConfig(flags: AgentFlags): AgentConfig {
   };
   const drainMs = duration('drain', '5s');
   const takeoverTimeoutMs = duration('takeoverTimeout', '10s');
+  const netnsLayout = oneOf('netnsLayout', ['uid', 'node'], 'uid');
+  const optional = (name: string): string => {
+    if (flags[name] === undefined) return '';
+    return required(name, /^\//, 'an absolute path');
+  };
+  const binDir = optional('cniBinDir');
+  const confDir = optional('cniConfDir');
+  if ((binDir === '') !== (confDir === '')) {
+    problems.push('--cni-bin-dir and --cni-conf-dir: expected both or neither');
+  }
+  if (binDir !== '' && netnsLayout !== 'node') {
+    problems.push('--cni-bin-dir: expected --netns-layout node beside it');
+  }
+  const stateDir = required('stateDir', /^\//, 'an absolute directory');
+  const runDir = required('runDir', /^\//, 'an absolute directory on a memory file system');
   const config: AgentConfig = {
     node: required('node', /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'the name of this node'),
     controller: required('controller', /^wss:\/\/[^/\s]+$/, 'wss://HOST:PORT'),
     controllerCa: required('controllerCa', /^\S/, 'a file with the root certificates in PEM'),
     tokenFile: required('tokenFile', /^\S/, 'a file with the token of this agent'),
     netnsDir: required('netnsDir', /^\//, 'an absolute directory'),
-    stateDir: required('stateDir', /^\//, 'an absolute directory'),
-    runDir: required('runDir', /^\//, 'an absolute directory on a memory file system'),
+    netnsLayout,
+    cni:
+      binDir === '' || confDir === ''
+        ? undefined
+        : { binDir, confDir, stateDir: `${stateDir}/cni`, runDir: `${runDir}/cni` },
+    readyFile: optional('readyFile'),
+    stateDir,
+    runDir,
     resolvConf: flags['resolvConf'] ?? '/etc/resolv.conf',
     trustDomain: flags['trustDomain'] ?? 'cluster.local',
     cluster: flags['cluster'] ?? 'Kubernetes',

@@ -21,6 +21,14 @@ const program = new Command('node-agent')
     '--netns-dir <dir>',
     'one file per pod: its network namespace, named by the uid of the pod',
   )
+  .addOption(
+    new Option('--netns-layout <layout>', 'uid: as above; node: named as a container runtime does')
+      .choices(['uid', 'node'])
+      .default('uid'),
+  )
+  .option('--cni-bin-dir <dir>', 'where the runtime of this node looks for CNI plugins')
+  .option('--cni-conf-dir <dir>', 'where it looks for the configuration of networks')
+  .option('--ready-file <file>', 'touched each second while the agent is ready')
   .option('--state-dir <dir>', 'keeps the last state of the mesh')
   .option('--run-dir <dir>', 'memory file system for keys and sockets')
   .option(
