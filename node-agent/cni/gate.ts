@@ -34,6 +34,8 @@ export interface CniGateDeps extends PluginPaths {
   /** Takes note of the pod's namespace, and says how the pod stands. Asked again and again. */
   readonly standing: (request: CniRequest) => Standing;
   readonly log: Logger;
+  /** Shorter in tests. */
+  readonly answerMs?: number;
 }
 
 const LOOK_EVERY_MS = 250;
@@ -142,7 +144,7 @@ export class CniGate {
 
   async #answer(id: string, request: CniRequest, pod: string): Promise<void> {
     const since = performance.now();
-    const standing = await this.#settled(request, since + ANSWER_MS);
+    const standing = await this.#settled(request, since + (this.#deps.answerMs ?? ANSWER_MS));
     const waitedMs = Math.round(performance.now() - since);
     if (standing.kind === 'wait') {
       const { reason } = standing;

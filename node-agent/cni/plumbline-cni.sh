@@ -38,7 +38,8 @@ while IFS= read -r line || [ -n "$line" ]; do config=$config$line; done
 case $config in *'"cniVersion":"'*) version=${config#*'"cniVersion":"'} version=${version%%'"'*} ;; esac
 result=${config#*'"prevResult":'}
 [ "$result" != "$config" ] || fail 7 "plumbline: expected a prevResult: this plugin must come after others in its chain"
-result=${result%',"type":'*}
+rest=$result result=${result%',"type":'*}
+case $rest in "$result",*) ;; *) result= ;; esac
 case $result in '{'*'}') ;; *) fail 7 "plumbline: expected prevResult to be followed by the type of the plugin" ;; esac
 
 args=";${CNI_ARGS-};"
