@@ -36,7 +36,9 @@ export interface AgentOptions {
   readonly writeAccess: (lines: string, count: number) => void;
   readonly logLinesDropped: () => number;
   /** A successor has taken over, and this agent has drained. */
-  readonly onReplaced: () => void;
+  readonly onReplaced: () => void | Promise<void>;
+  /** Whether the mesh leaves this node with this agent; asked when it is told to end. */
+  readonly isLeaving: () => Promise<boolean>;
 }
 
 const CLUSTER_DOMAIN = 'cluster.local';
@@ -59,6 +61,7 @@ export class Agent {
   #node: NodePods | undefined;
   readonly #readyFile: ReadyFile | undefined;
   #isReplaced = false;
+  #stopping: Promise<void> | undefined;
 
   constructor(options: AgentOptions) {
     const { config, log } = options;
@@ -130,6 +133,7 @@ export class Agent {
   async start(): Promise<void> {
     const { config, log } = this.#options;
     const hasState = this.#readiness.blockedBy('first state of the mesh');
+    this.#readyFile?.start();
     const hasPods = this.#readiness.blockedBy('capture of the pods that are here');
     await this.#succession.begin();
     const node = await this.#makeNodePods();
@@ -144,7 +148,6 @@ export class Agent {
     await this.#control.start();
     this.#reports.start();
     await this.#serve(node);
-    this.#readyFile?.start();
     void this.#becomeReady(node, () => {
       hasState();
       hasPods();
@@ -157,11 +160,22 @@ export class Agent {
     });
   }
 
+  /** As `stop`; before that finds out whether anything of the mesh is to stay on this node. */
+  async end(): Promise<void> {
+    const isLeaving = !this.#isReplaced && (await this.#options.isLeaving());
+    await this.stop(isLeaving);
+  }
+
   /** Takes nothing new and lets connections end, for as long as the configuration says; then ends. */
-  async stop(): Promise<void> {
-    if (this.#stopped.signal.aborted) return;
+  async stop(isLeaving = false): Promise<void> {
+    this.#stopping ??= this.#stopOnce(isLeaving);
+    await this.#stopping;
+  }
+
+  async #stopOnce(isLeaving: boolean): Promise<void> {
     this.#stopped.abort(new Error('the agent is stopping'));
     const { config, log } = this.#options;
+    if (!this.#isReplaced) this.#readyFile?.stop();
     await this.#succession.stop();
     await Promise.all(this.#servers.map(async (server) => server.stop()));
     this.#node?.stop();
@@ -169,6 +183,7 @@ export class Agent {
     await this.#control.stop();
     this.#certificates.stop();
     if (!this.#isReplaced) await this.#mesh.stop();
+    if (isLeaving) await this.#node?.leave();
     await this.#dataPlane.drain(config.drainMs);
     await this.#dataPlane.stop();
     log.info('node agent stopped', { node: config.node });
@@ -200,7 +215,7 @@ export class Agent {
   async #replaced(): Promise<void> {
     this.#isReplaced = true;
     await this.stop();
-    this.#options.onReplaced();
+    await this.#options.onReplaced();
   }
 
   #podsChanged(): void {

@@ -4,6 +4,7 @@
  * A pod may start when it is proven captured in the very namespace of which the plugin speaks: what
  * was proven of an earlier sandbox of the same pod says nothing.
  */
+import { rmSync } from 'node:fs';
 import type { EnrolledNamespace } from '#common/control/messages.ts';
 import type { Logger } from '#common/log.ts';
 import type { LocalPod } from '#common/mesh/workload.ts';
@@ -52,10 +53,9 @@ export class CniPart {
     this.gate.stop();
   }
 
-  /** The chain first: a pod that is asked for must find an answer or no question. */
   remove(): void {
-    this.installer.remove();
-    this.gate.remove();
+    this.stop();
+    removeCni(this.#deps.config, this.#deps.log);
   }
 
   setNamespaces(namespaces: readonly EnrolledNamespace[]): void {
@@ -91,6 +91,14 @@ export class CniPart {
       if (isStaticUid(uid) && pod.namespace === namespace && pod.name === name) return pod;
     }
     return undefined;
+  }
+}
+
+/** The chain first: from then on no pod asks, and nobody has to answer. */
+export function removeCni(config: CniConfig, log: Logger): void {
+  new CniInstaller({ ...config, log }).remove();
+  for (const path of [config.stateDir, config.runDir]) {
+    rmSync(path, { recursive: true, force: true });
   }
 }
 

@@ -27,6 +27,8 @@ export interface AgentConfig {
   readonly cni: CniConfig | undefined;
   /** Touched each second while ready; '' for none. */
   readonly readyFile: string;
+  /** The agent's own, by which it knows removal from replacement; undefined outside of a cluster. */
+  readonly daemonSet: { readonly namespace: string; readonly name: string } | undefined;
   /** Survives a restart of the machine: the last snapshot of the mesh. */
   readonly stateDir: string;
   /** Memory file system, root only: keys, sockets. */
@@ -49,6 +51,7 @@ export interface AgentConfig {
 /** The flags as commander gives them: text, or absent. */
 export type AgentFlags = Readonly<Record<string, string | undefined>> & {
   readonly testHooks?: true;
+  readonly remove?: true;
 };
 
 const MOST_WORKERS = 64;
@@ -88,20 +91,12 @@ export function readConfig(flags: AgentFlags): AgentConfig {
   const drainMs = duration('drain', '5s');
   const takeoverTimeoutMs = duration('takeoverTimeout', '10s');
   const netnsLayout = oneOf('netnsLayout', ['uid', 'node'], 'uid');
-  const optional = (name: string): string => {
-    if (flags[name] === undefined) return '';
-    return required(name, /^\//, 'an absolute path');
-  };
-  const binDir = optional('cniBinDir');
-  const confDir = optional('cniConfDir');
-  if ((binDir === '') !== (confDir === '')) {
-    problems.push('--cni-bin-dir and --cni-conf-dir: expected both or neither');
-  }
-  if (binDir !== '' && netnsLayout !== 'node') {
-    problems.push('--cni-bin-dir: expected --netns-layout node beside it');
-  }
   const stateDir = required('stateDir', /^\//, 'an absolute directory');
   const runDir = required('runDir', /^\//, 'an absolute directory on a memory file system');
+  const cni = readCni(flags, { stateDir, runDir }, problems);
+  if (cni !== undefined && netnsLayout !== 'node') {
+    problems.push('--cni-bin-dir: expected --netns-layout node beside it');
+  }
   const config: AgentConfig = {
     node: required('node', /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'the name of this node'),
     controller: required('controller', /^wss:\/\/[^/\s]+$/, 'wss://HOST:PORT'),
@@ -109,11 +104,10 @@ export function readConfig(flags: AgentFlags): AgentConfig {
     tokenFile: required('tokenFile', /^\S/, 'a file with the token of this agent'),
     netnsDir: required('netnsDir', /^\//, 'an absolute directory'),
     netnsLayout,
-    cni:
-      binDir === '' || confDir === ''
-        ? undefined
-        : { binDir, confDir, stateDir: `${stateDir}/cni`, runDir: `${runDir}/cni` },
-    readyFile: optional('readyFile'),
+    cni,
+    readyFile:
+      flags['readyFile'] === undefined ? '' : required('readyFile', /^\//, 'an absolute path'),
+    daemonSet: readDaemonSet(flags['daemonset'], problems),
     stateDir,
     runDir,
     resolvConf: flags['resolvConf'] ?? '/etc/resolv.conf',
@@ -131,6 +125,53 @@ export function readConfig(flags: AgentFlags): AgentConfig {
     throw new MeshError('CONFIG_INVALID', `Cannot start the node agent: ${problems.join('; ')}`);
   }
   return config;
+}
+
+/** What `node-agent --remove` must be told. */
+export type RemovalConfig = Pick<AgentConfig, 'netnsDir' | 'stateDir' | 'runDir' | 'cni'>;
+
+/** Checks the flags for a removal; throws `CONFIG_INVALID` that lists every problem. */
+export function readRemovalConfig(flags: AgentFlags): RemovalConfig {
+  const problems: string[] = [];
+  const directory = (name: string): string => {
+    const value = flags[name];
+    if (value?.startsWith('/') === true) return value;
+    problems.push(`--${kebab(name)}: expected an absolute directory, found ${quote(value)}`);
+    return '';
+  };
+  const netnsDir = directory('netnsDir');
+  const stateDir = directory('stateDir');
+  const runDir = directory('runDir');
+  const cni = readCni(flags, { stateDir, runDir }, problems);
+  if (problems.length > 0) {
+    const message = `Cannot remove the mesh from this node: ${problems.join('; ')}`;
+    throw new MeshError('CONFIG_INVALID', message);
+  }
+  return { netnsDir, stateDir, runDir, cni };
+}
+
+function readCni(
+  flags: AgentFlags,
+  { stateDir, runDir }: { readonly stateDir: string; readonly runDir: string },
+  problems: string[],
+): CniConfig | undefined {
+  const { cniBinDir: binDir, cniConfDir: confDir } = flags;
+  if (binDir === undefined && confDir === undefined) return undefined;
+  if (binDir?.startsWith('/') === true && confDir?.startsWith('/') === true) {
+    return { binDir, confDir, stateDir: `${stateDir}/cni`, runDir: `${runDir}/cni` };
+  }
+  problems.push(
+    `--cni-bin-dir, --cni-conf-dir: expected two absolute directories or neither, found ${quote(binDir)} and ${quote(confDir)}`,
+  );
+  return undefined;
+}
+
+function readDaemonSet(text: string | undefined, problems: string[]): AgentConfig['daemonSet'] {
+  if (text === undefined) return undefined;
+  const [, namespace, name] = /^([a-z0-9-]{1,63})\/([a-z0-9.-]{1,253})$/.exec(text) ?? [];
+  if (namespace !== undefined && name !== undefined) return { namespace, name };
+  problems.push(`--daemonset: expected NAMESPACE/NAME, found ${quote(text)}`);
+  return undefined;
 }
 
 /** Reads `500ms`, `5s` or `2m` as milliseconds; undefined when it is none of these. */

@@ -2,6 +2,7 @@
  * The pods of this node, whole: how they are found, captured, kept captured and served, and the CNI
  * plugin that holds them back at their start. What is here works on what the mesh says of the pods.
  */
+import { join } from 'node:path';
 import type { EnrolledNamespace } from '#common/control/messages.ts';
 import type { Logger } from '#common/log.ts';
 import type { View } from '#common/mesh/view.ts';
@@ -24,6 +25,7 @@ import type { PodNamespaces } from './pods/namespaces.ts';
 import { NetnsDirectory } from './pods/netns.ts';
 import { NodeNamespaces } from './pods/node-namespaces.ts';
 import { PinDirectory } from './pods/pins.ts';
+import { removeFiles, RULES_LOCK } from './remove.ts';
 import type { Succession } from './succession.ts';
 
 export interface NodePodsDeps {
@@ -69,7 +71,7 @@ export class NodePods {
     const { config, log, view, dataPlane, prover, succession } = deps;
     this.#deps = deps;
     this.#tools = { command, programs, log };
-    this.#rulesLock = new FileLock(`${config.runDir}/rules.lock`);
+    this.#rulesLock = new FileLock(join(config.runDir, RULES_LOCK));
     this.#hostRules = new HostRules(this.#tools);
     this.captures = new CaptureSet({
       ...this.#tools,
@@ -172,6 +174,7 @@ export class NodePods {
       hostRules: this.#hostRules,
       drain: async () => dataPlane.drain(config.drainMs),
     });
+    removeFiles(config);
     log.info('the mesh has left this node', { node: config.node });
   }
 

@@ -89,13 +89,6 @@ export class CniGate {
     this.#deps.log.info('namespaces gated', { namespaces: wanted.size });
   }
 
-  /** Takes the list away, with what was asked: from now on the plugin lets every pod pass. */
-  remove(): void {
-    this.stop();
-    rmSync(this.#deps.stateDir, { recursive: true, force: true });
-    rmSync(this.#deps.runDir, { recursive: true, force: true });
-  }
-
   get #list(): string {
     return join(this.#deps.stateDir, 'namespaces');
   }
