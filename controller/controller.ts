@@ -105,6 +105,9 @@ export class Controller {
 
   #apply(changes: readonly ObjectChange[]): void {
     const diff = this.#model.apply(changes);
+    if (changes.some(isAboutNamespace)) {
+      this.#push.setNamespaces(this.#model.enrolledNamespaces());
+    }
     for (const { object, field, message } of diff.warnings) {
       this.#deps.log.warn('object was taken with a warning', { object, field, warning: message });
     }
@@ -170,4 +173,8 @@ export class Controller {
         : [server('metrics', [scrape], { ...config.metrics, localOnly: false })]),
     ];
   }
+}
+
+function isAboutNamespace(change: ObjectChange): boolean {
+  return (change.type === 'set' ? change.object.kind : change.kind) === 'Namespace';
 }

@@ -15,6 +15,7 @@ import {
   AGENT_PATH,
   CLOSE_CODES,
   SUBPROTOCOL,
+  type EnrolledNamespace,
   type ProofRow,
 } from '#common/control/messages.ts';
 import { Gate } from '#common/gate.ts';
@@ -65,6 +66,7 @@ export class PushServer implements Part {
     perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   });
+  #namespaces: readonly EnrolledNamespace[] = [];
   #tick: NodeJS.Timeout | undefined;
   #renewAtMs = 0;
   /** Connections refused for their token. */
@@ -130,6 +132,13 @@ export class PushServer implements Part {
   /** The mesh state has a new version. */
   wake(): void {
     for (const agent of this.#agents) agent.wake();
+  }
+
+  /** Says which namespaces are enrolled. */
+  setNamespaces(namespaces: readonly EnrolledNamespace[]): void {
+    if (JSON.stringify(namespaces) === JSON.stringify(this.#namespaces)) return;
+    this.#namespaces = namespaces;
+    for (const agent of this.#agents) agent.sendNamespaces();
   }
 
   /** The CA has changed its roots or its authority. */
@@ -227,6 +236,7 @@ export class PushServer implements Part {
       snapshots: this.#snapshots,
       requests,
       trust: () => ca.trust,
+      namespaces: () => this.#namespaces,
       issue: (identity, key, of) => ca.issue(identity, key, of),
       onProgress: () => this.advanceRotation(),
       onProof,
