@@ -31,6 +31,7 @@ const pure = [
   'common/address.ts',
   'common/errors.ts',
   'common/identity.ts',
+  'common/http1/',
   'common/http2/',
   'common/mesh/',
   'common/decide/',
