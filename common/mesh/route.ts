@@ -6,7 +6,7 @@
  * is not there stands as one that answers 500. So whoever reads this decides nothing of that kind.
  */
 
-/** What a request is read as; one port has routes of one kind only. */
+/** What arrives is read as; tls and tcp are carried as they are, tls by the name that the client gives. */
 export type RouteProtocol = 'http' | 'grpc' | 'tls' | 'tcp';
 
 /** A place where requests arrive and routes apply. */
@@ -17,22 +17,30 @@ export interface Frontend {
   /** Key of the service, `<namespace>/<hostname>`; of a gateway, `<namespace>/<name>`. */
   readonly owner: string;
   readonly port: number;
-  readonly protocol: RouteProtocol;
-  /** For everybody, the highest precedence first. */
-  readonly routes: readonly Route[];
-  /** In place of `routes`, for callers whose verified identity is of this namespace. */
-  readonly consumers: readonly Consumer[];
+  /** For everybody; undefined where only some namespaces have routes of their own. */
+  readonly producer: RouteSet | undefined;
+  /** In place of `producer`, for callers whose verified identity is of one of these namespaces. */
+  readonly consumers: readonly ConsumerSet[];
 }
 
-export interface Consumer {
-  readonly namespace: string;
+/**
+ * Routes that apply together, of one protocol. At a gateway, `http` may hold routes of gRPC too:
+ * they take the requests whose content type says so.
+ */
+export interface RouteSet {
+  readonly protocol: RouteProtocol;
+  /** The highest precedence first. */
   readonly routes: readonly Route[];
+}
+
+export interface ConsumerSet extends RouteSet {
+  readonly namespace: string;
 }
 
 export interface Route {
   /** `HTTPRoute/<namespace>/<name>`, for logs. */
   readonly key: string;
-  /** Of gateways: `shop.example`, `*.example`. Empty for any. Lower case. */
+  /** Of gateways, and of tls: `shop.example`, `*.example`. Empty for any. Lower case. */
   readonly hostnames: readonly string[];
   readonly rules: readonly RouteRule[];
 }
@@ -57,7 +65,7 @@ export interface RouteMatch {
   readonly method: string;
   readonly headers: readonly ValueMatch[];
   readonly query: readonly ValueMatch[];
-  /** Of GRPCRoute, undefined for any call; `path` says nothing then. */
+  /** Of GRPCRoute always and of no other; `path` says nothing then. */
   readonly grpc: GrpcMatch | undefined;
 }
 
@@ -170,6 +178,9 @@ export interface SessionPersistence {
   readonly absoluteTimeoutMs: number;
   readonly idleTimeoutMs: number;
 }
+
+/** What a GRPCRoute matches that names no call. */
+export const ANY_CALL: GrpcMatch = { kind: 'exact', service: '', method: '' };
 
 export const NO_TIMEOUTS: RouteTimeouts = { requestMs: 0, backendRequestMs: 0 };
 

@@ -56,7 +56,7 @@ for (const shape of shapes) {
     const asks = Array.from({ length: 10 }, (_, i) => shape.ask(i));
     const missing = shape.ask(size);
     return {
-      router: new Router(frontend(routes, { protocol: shape.protocol })),
+      router: new Router(frontend([], { producer: { protocol: shape.protocol, routes } })),
       asks: [...asks, missing],
     };
   });

@@ -9,8 +9,7 @@ export function frontend(routes: readonly Route[], fields: Partial<Frontend> = {
     kind: 'service',
     owner: 'shop/cart.shop.svc.cluster.local',
     port: 80,
-    protocol: 'http',
-    routes,
+    producer: { protocol: 'http', routes },
     consumers: [],
     ...fields,
   };

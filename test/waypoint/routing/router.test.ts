@@ -1,5 +1,6 @@
 import { test } from 'tap';
 import type { RouteMatch } from '#common/mesh/route.ts';
+import { ANY_CALL } from '#common/mesh/route.ts';
 import { Router } from '../../../waypoint/routing/router.ts';
 import { queryValue } from '../../../waypoint/routing/request.ts';
 import type { RequestView } from '../../../waypoint/routing/request.ts';
@@ -110,24 +111,18 @@ test('queryValue() finds encoded names and takes broken percent signs as they ar
   t.equal(queryValue('__proto__=1', '__proto__'), '1');
 });
 
-test('Router.find() gives callers of a namespace its consumer routes instead of the producer’s', async (t) => {
-  const router = new Router(
-    frontend([route('producer', [{}])], {
-      consumers: [
-        { namespace: 'bank', routes: [route('consumer', [{ matches: [match(exact('/only'))] }])] },
-      ],
-    }),
-  );
+test('Router gives callers of a namespace its consumer routes instead of the producer’s', async (t) => {
+  const only = route('consumer', [{ matches: [match(exact('/only'))] }]);
+  const consumers = [{ namespace: 'bank', protocol: 'http', routes: [only] } as const];
+  const router = new Router(frontend([route('producer', [{}])], { consumers }));
   t.equal(found(router, request('/only'), 'bank'), 'consumer rules[0]');
   t.equal(found(router, request('/x'), 'bank'), 'none', 'not merged with the producer’s');
   t.equal(found(router, request('/x'), 'shop'), 'producer rules[0]');
   t.equal(found(router, request('/x')), 'producer rules[0]', 'a caller without identity');
-  t.ok(router.hasRoutes('bank'));
-  const only = new Router(
-    frontend([], { consumers: [{ namespace: 'bank', routes: [route('c', [{}])] }] }),
-  );
-  t.ok(only.hasRoutes('bank'));
-  t.notOk(only.hasRoutes('shop'), 'others go to the service itself');
+  const alone = new Router(frontend([], { producer: undefined, consumers }));
+  t.equal(alone.protocol('bank'), 'http');
+  t.equal(alone.protocol('shop'), undefined, 'others go to the service itself');
+  t.equal(alone.find(request('/only'), 'shop'), undefined);
 });
 
 test('Router.find() looks at host names of a gateway, the longest first, and falls back', async (t) => {
@@ -158,20 +153,16 @@ test('Router.find() looks at host names of a gateway, the longest first, and fal
 test('Router.find() matches calls of gRPC by service and method', async (t) => {
   const call = (service: string, method: string, kind: 'exact' | 'pattern' = 'exact') =>
     match({ grpc: { kind, service, method } });
-  const router = new Router(
-    frontend(
-      [
-        route('calls', [
-          { matches: [call('shop.Cart', 'Add')] },
-          { matches: [call('shop.Cart', '')] },
-          { matches: [call('', 'Add')] },
-          { matches: [call('bank\\..*', '', 'pattern')] },
-          { matches: [match({ headers: [{ name: 'x', kind: 'exact', value: '1' }] })] },
-        ]),
-      ],
-      { protocol: 'grpc' },
-    ),
-  );
+  const routes = [
+    route('calls', [
+      { matches: [call('shop.Cart', 'Add')] },
+      { matches: [call('shop.Cart', '')] },
+      { matches: [call('', 'Add')] },
+      { matches: [call('bank\\..*', '', 'pattern')] },
+      { matches: [match({ grpc: ANY_CALL, headers: [{ name: 'x', kind: 'exact', value: '1' }] })] },
+    ]),
+  ];
+  const router = new Router(frontend([], { producer: { protocol: 'grpc', routes } }));
   const at = (path: string, headers = {}): string => found(router, request(path, headers));
   t.equal(at('/shop.Cart/Add'), 'calls rules[0]');
   t.equal(at('/shop.Cart/Del'), 'calls rules[1]');
@@ -180,6 +171,34 @@ test('Router.find() matches calls of gRPC by service and method', async (t) => {
   t.equal(at('/other.X/Y', { x: '1' }), 'calls rules[4]');
   t.equal(at('/other.X/Y'), 'none');
   t.equal(at('/nocall', { x: '1' }), 'none', 'no path of gRPC');
+});
+
+test('Router.find() tells calls of gRPC from other requests at a listener that has both', async (t) => {
+  const grpc = { kind: 'exact', service: 'shop.Cart', method: '' } as const;
+  const routes = [
+    route('calls', [{ matches: [match({ grpc })] }], ['a.example']),
+    route('paths', [{ matches: [match(prefix('/'))] }], ['a.example']),
+  ];
+  const router = new Router(frontend(routes, { kind: 'gateway' }));
+  const at = (headers: Readonly<Record<string, string>>): string =>
+    found(router, request('/shop.Cart/Add', headers, { host: 'a.example' }));
+  t.equal(at({ 'content-type': 'application/grpc+proto' }), 'calls rules[0]');
+  t.equal(at({ 'content-type': 'text/plain' }), 'paths rules[0]');
+});
+
+test('Router.find() takes the oldest route of tcp, and of tls the one for the name', async (t) => {
+  const routes = [
+    route('old', [{}], ['a.example']),
+    route('young', [{}], ['a.example', '*.example']),
+  ];
+  const at = (protocol: 'tls' | 'tcp', host: string): string => {
+    const router = new Router(frontend([], { producer: { protocol, routes } }));
+    return found(router, request('', {}, { host }));
+  };
+  t.equal(at('tcp', ''), 'old rules[0]');
+  t.equal(at('tls', 'a.example'), 'old rules[0]');
+  t.equal(at('tls', 'b.example'), 'young rules[0]');
+  t.equal(at('tls', 'other'), 'none');
 });
 
 test('Router.find() says what a plain search in order of precedence says', async (t) => {
@@ -230,7 +249,7 @@ function plainly(matches: readonly RouteMatch[], ask: RequestView): number {
   const isIn = ({ path }: RouteMatch): boolean =>
     path.kind === 'exact'
       ? ask.path === path.value
-      : ask.path === bare(path) || `${ask.path}`.startsWith(`${bare(path)}/`);
+      : ask.path === bare(path) || ask.path.startsWith(`${bare(path)}/`);
   const fits = (one: RouteMatch): boolean =>
     isIn(one) &&
     (one.method === '' || one.method === ask.method) &&
