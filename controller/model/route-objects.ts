@@ -1,8 +1,8 @@
 /**
  * The objects of the Gateway API that routing is made of, cut down to the fields that count.
  *
- * Plain data, decoded and defaulted by whoever read it. A field that the Gateway API knows and we do
- * not do stands in `unsupported` with its path, so that the status can name it.
+ * Plain data, decoded and defaulted by whoever read it. A filter that the Gateway API knows and we do
+ * not do is here by its type, so that the status can name it.
  */
 import type {
   CorsFilter,
@@ -52,14 +52,6 @@ export interface RuleSpec {
   readonly retry: RouteRetry | undefined;
   /** A name of '' stands for one that we choose. */
   readonly persistence: SessionPersistence | undefined;
-  readonly unsupported: readonly Unsupported[];
-}
-
-/** Something that the Gateway API knows and we do not do. */
-export interface Unsupported {
-  /** From the rule on: `filters[0].extensionRef`. */
-  readonly field: string;
-  readonly what: string;
 }
 
 export interface MatchSpec {

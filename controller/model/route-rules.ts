@@ -48,7 +48,11 @@ export function compileRoute(
   const key = routeKey(object);
   const hostnames = object.hostnames.map((name) => name.toLowerCase());
   return {
-    route: rules.length === 0 ? undefined : { key, hostnames, rules },
+    // One that was written without rules stays: nothing matches it, which is what it says.
+    route:
+      rules.length < object.rules.length && rules.length === 0
+        ? undefined
+        : { key, hostnames, rules },
     unsupported,
     references,
   };
@@ -58,13 +62,6 @@ function compileRule(spec: RuleSpec, index: number, context: RuleContext): Route
   const { route, findings } = context;
   const path = `rules[${index}]`;
   const name = spec.name === '' ? path : spec.name;
-  for (const { field, what } of spec.unsupported) {
-    findings.unsupported.push({
-      field: `${path}.${field}`,
-      reason: 'UnsupportedValue',
-      message: `${what}, which is not done here`,
-    });
-  }
   return {
     name,
     matches: compileMatches(spec.matches, path, context),

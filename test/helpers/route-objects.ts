@@ -47,7 +47,6 @@ export function ruleSpec(more: Partial<RuleSpec> = {}): RuleSpec {
     timeouts: NO_TIMEOUTS,
     retry: undefined,
     persistence: undefined,
-    unsupported: [],
     ...more,
   };
 }
