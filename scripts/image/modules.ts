@@ -57,7 +57,10 @@ export function readModules(lockText: string, arch: Arch): Modules {
   const isNode = ({ name }: NpmPackage): boolean => name === `node-linux-${CPU[arch]}`;
   const node = found.find(isNode);
   if (node === undefined) throw new Error(`package-lock.json has no node-linux-${CPU[arch]}`);
-  return { node, packages: found.filter((one) => !one.name.startsWith('node-linux-')) };
+  // The same version may lie at several places; it is one package all the same.
+  const once = new Map(found.map((one) => [`${one.name}@${one.version}`, one]));
+  once.forEach(({ name }, key) => name.startsWith('node-linux-') && once.delete(key));
+  return { node, packages: [...once.values()] };
 }
 
 export function buildModules(plan: {
