@@ -91,9 +91,9 @@ export class KubernetesSource implements ObjectSource {
 
   async stop(): Promise<void> {
     this.#stopped.abort();
-    clearTimeout(this.#gathering);
-    await Promise.all([...this.#reflectors.values()].map(async (one) => one.stop()));
     await this.#discovering;
+    await Promise.all([...this.#reflectors.values()].map(async (one) => one.stop()));
+    clearTimeout(this.#gathering);
     this.#first.resolve();
   }
 
@@ -193,13 +193,17 @@ export class KubernetesSource implements ObjectSource {
     if (this.#isHandedOver || !this.#isDiscovered) return;
     if ([...this.#reflectors.values()].some(({ isSynced }) => !isSynced)) return;
     this.#isHandedOver = true;
-    const objects = this.#pending.size;
-    this.#handOver();
-    this.#deps.log.info('cluster read', { objects, kinds: this.#reflectors.size });
-    this.#first.resolve();
+    // Apart from the list that was the last one: a fault in the model is none of the API server.
+    setImmediate(() => {
+      const objects = this.#pending.size;
+      this.#handOver();
+      this.#deps.log.info('cluster read', { objects, kinds: this.#reflectors.size });
+      this.#first.resolve();
+    });
   }
 
   #handOver(): void {
+    clearTimeout(this.#gathering);
     this.#gathering = undefined;
     if (this.#stopped.signal.aborted) return;
     const changes = [...this.#pending.values()];
