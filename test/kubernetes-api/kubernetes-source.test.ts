@@ -5,6 +5,7 @@ import type { Resource } from '../../controller/kube/resource.ts';
 import { registerSourceMetrics } from '../../controller/status/source-metrics.ts';
 import { findPrograms, KubeStore, NAMESPACES, PODS, SERVICES } from '../helpers/api-server.ts';
 import { podBody, running, runPod } from '../helpers/cluster-objects.ts';
+import { silent } from '../helpers/silent-log.ts';
 import { follow, until } from '../helpers/source-watch.ts';
 
 const programs = findPrograms();
@@ -57,7 +58,17 @@ test('the source on a real API server', { skip }, async (suite) => {
         { addresses: ['10.1.0.1'], targetRef: { kind: 'Pod', name: 'cart', namespace: 'first' } },
       ],
     });
-    const { watch, source } = await follow(t, server);
+    const labels = { 'plumbline.dev/dataplan-mode': 'ambient' };
+    await client.create(NAMESPACES, undefined, { metadata: { name: 'misspelt', labels } });
+    const warnings: unknown[] = [];
+    const log = { ...silent, warn: (...one: unknown[]) => warnings.push(one) };
+    const { watch, source } = await follow(t, server, { log });
+    t.match(warnings, [
+      [
+        'label or annotation means nothing',
+        { object: 'Namespace misspelt', warning: /did you mean "plumbline.dev\/dataplane-mode"/ },
+      ],
+    ]);
     t.equal(watch.batches.length, 1, 'one change');
     const metrics = new Metrics();
     registerSourceMetrics(metrics, () => source.health());
