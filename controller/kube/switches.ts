@@ -17,6 +17,7 @@ import {
   EXPORT_TO,
   FAIL_OPEN,
   LOAD_BALANCING,
+  ON_FAILURE,
   TRAFFIC_DISTRIBUTION,
 } from '../model/names.ts';
 import type { Labels } from '../model/objects.ts';
@@ -35,6 +36,7 @@ const CHECKS: readonly (readonly [readonly string[], Check])[] = [
   [DATAPLANE_MODE, choice('ambient', 'none')],
   [BYPASS, ON_OFF],
   [FAIL_OPEN, ON_OFF],
+  [ON_FAILURE, choice('hold', 'open')],
   [DNS_CAPTURE, ON_OFF],
   [CUT_EXISTING, ON_OFF],
   [DRY_RUN, ON_OFF],
