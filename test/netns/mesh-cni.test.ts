@@ -38,6 +38,15 @@ function yamlWith(...more: string[]): string {
   );
 }
 
+/** Where a node keeps what the agent and its removal must both know. */
+function flags(dir: string, node: number): string[] {
+  return Object.entries({
+    '--netns-dir': `${dir}/pins-${node}`,
+    '--cni-bin-dir': `${dir}/bin-${node}`,
+    '--cni-conf-dir': `${dir}/net-${node}`,
+  }).flat();
+}
+
 interface Start {
   readonly outcome: string;
   readonly ms: number;
@@ -100,9 +109,13 @@ test(
     const mesh: Mesh = await Mesh.start(t, 'meshcni', {
       yaml: yamlWith(),
       agentFlags: (node) => [
-        ...['--drain', '300ms', '--netns-layout', 'node', '--netns-dir', `${dir}/pins-${node}`],
-        ...['--cni-bin-dir', `${dir}/bin-${node}`, '--cni-conf-dir', `${dir}/net-${node}`],
-        ...['--ready-file', `${dir}/ready-${node}`],
+        '--drain',
+        '300ms',
+        '--netns-layout',
+        'node',
+        '--ready-file',
+        `${dir}/ready-${node}`,
+        ...flags(dir, node),
       ],
       onSandbox: async (one, { path }) => {
         symlinkSync(path, `${dir}/pins-${one.node.slice(-1)}/cni-${one.podUid}`);
@@ -179,21 +192,17 @@ test(
         throw new Error('not yet');
     });
 
-    const [node1, node2] = mesh.net.nodes;
     const pods = ['shop/first', 'shop/held', 'web/open'].map((name) => mesh.pod(name));
     for (const one of pods) t.match(traces(one), /PLUMB/);
     const remove = (node: number): Program =>
-      new Program(node === 1 ? node1! : node2!, '', [
+      new Program(mesh.net.node(node), '', [
         mesh.agent(node).args[0] ?? '',
         '--remove',
-        ...mesh
-          .agent(node)
-          .args.slice(1)
-          .filter(
-            (_, i, all) =>
-              /^--(netns-dir|state-dir|run-dir|cni-)/.test(all[i] ?? '') ||
-              /^--(netns-dir|state-dir|run-dir|cni-)/.test(all[i - 1] ?? ''),
-          ),
+        ...flags(dir, node),
+        '--state-dir',
+        `${mesh.directory}/node-${node}`,
+        '--run-dir',
+        `${mesh.directory}/node-${node}`,
       ]);
     const early = remove(1);
     early.start();
