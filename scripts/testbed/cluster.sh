@@ -245,7 +245,7 @@ case $command in
     "$command" "$@"
     ;;
   kubectl | enter | pause | resume | memory) "$command" "$@" ;;
-  in) PATH=$KUBE_BIN:$PATH in_network "$@" ;;
+  in) PATH=$KUBE_BIN:$PATH TESTBED_STATE=$STATE TESTBED_NAME=$NAME in_network "$@" ;;
   load)
     for host in $(nodes); do
       for file; do enter "$host" ctr -n k8s.io images import "$(realpath "$file")" >/dev/null; done
