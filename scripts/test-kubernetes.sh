@@ -5,7 +5,7 @@
 #
 # Needs root. Installs and builds what is missing (docs/testbed.md). The last line is
 # `N passed, N failed, N skipped`, printed whatever happened; the exit code says the same.
-set -u
+set -uo pipefail
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 cd "$ROOT" || exit 1
 export TESTBED_NAME=${TESTBED_NAME:-plumtest} TESTBED_LONG=0
@@ -42,6 +42,6 @@ if [ -x scripts/build-image.sh ]; then
   ./scripts/build-image.sh "$results/plumbline.tar" && ./scripts/testbed/cluster.sh load "$results/plumbline.tar" || exit 1
 fi
 say '== scenarios'
-./scripts/testbed/cluster.sh in cp tap --reporter=terse --disable-coverage --jobs=1 --timeout=900 --fail-skip \
-  --output-file="$results/kubernetes.tap" "${files[@]}"
+./scripts/testbed/cluster.sh in cp tap --reporter=tap --disable-coverage --jobs=1 --timeout=900 --fail-skip "${files[@]}" 2>&1 |
+  tee "$results/kubernetes.tap" | node --disable-warning=ExperimentalWarning scripts/tap-lines.ts
 exit

@@ -27,7 +27,8 @@ since_start() {
 }
 address_of() { if [ "$1" = cp ]; then echo "$API"; else echo "10.250.0.$((10 + ${1#n}))"; fi; }
 in_network() { nsenter --net="/run/netns/$NAME-$1" -- "${@:2}"; }
-kubectl() { in_network cp "$KUBE_BIN/kubectl" "$@"; }
+# What runs long must not keep the lock of this script when that is killed.
+kubectl() { in_network cp "$KUBE_BIN/kubectl" "$@" 8>&-; }
 nodes() { cat "$STATE/nodes"; }
 
 # Network namespaces of this cluster that exist, whoever made them: net, cp, n1, …
@@ -76,7 +77,7 @@ detach() {
   ip netns del "$NAME-$1"
 }
 
-launch() { # HOST SCRIPT; what it starts must not keep the lock of this script
+launch() { # HOST SCRIPT
   setsid nohup nsenter --net="/run/netns/$NAME-$1" \
     unshare --mount --uts --ipc --pid --fork --kill-child --mount-proc \
     bash "$TESTBED/$2" "$1" "$(address_of "$1")" </dev/null >>"$STATE/log/$1.log" 2>&1 8>&- &
@@ -241,7 +242,7 @@ case $command in
     # One of these at a time, for each cluster.
     mkdir -p "$STATE"
     exec 8>"$STATE/lock"
-    flock -n 8 || fail "another cluster.sh is at work on cluster $NAME"
+    flock -w 5 8 || fail "another cluster.sh is at work on cluster $NAME"
     "$command" "$@"
     ;;
   kubectl | enter | pause | resume | memory) "$command" "$@" ;;

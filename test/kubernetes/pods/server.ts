@@ -7,6 +7,7 @@
  */
 import { createServer as createHttp } from 'node:http';
 import { createServer as createHttp2 } from 'node:http2';
+import type { ServerHttp2Stream } from 'node:http2';
 import { createServer as createTcp } from 'node:net';
 
 const MARKER = 'PLAIN-PAYLOAD-7f3a91';
@@ -30,7 +31,7 @@ const tcp = createTcp((socket) => {
 const SERVING = Buffer.from([0, 0, 0, 0, 2, 0x08, 0x01]);
 const grpc = createHttp2().listen(50_051, '0.0.0.0');
 grpc.on('sessionError', () => undefined);
-grpc.on('stream', (stream) => {
+grpc.on('stream', (stream: ServerHttp2Stream) => {
   stream.on('error', () => undefined);
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
   stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
