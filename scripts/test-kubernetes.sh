@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs the scenarios of test/kubernetes in a real cluster of two nodes that it starts and ends.
 #
-#   test-kubernetes.sh [--long] [FILE...]     --long: ten minutes of load, two minutes of outage
+#   test-kubernetes.sh [--long] [SCENARIO...]     --long: ten minutes of load, two minutes of outage
 #
 # Needs root. Installs and builds what is missing (docs/testbed.md). The last line is
 # `N passed, N failed, N skipped`, printed whatever happened; the exit code says the same.
@@ -13,8 +13,10 @@ if [ "${1:-}" = --long ]; then
   TESTBED_LONG=1
   shift
 fi
-files=("$@")
-[ $# -gt 0 ] || mapfile -t files < <(git ls-files 'test/kubernetes/*.test.ts')
+# Each can run alone; in this order the first one finds a cluster without the mesh and the last one leaves one.
+scenarios=(testbed install shop join-leave mutual-tls policy probes rolling-restart agent-upgrade node-reboot
+  controller-failover api-server-away cni-gate uninstall)
+[ $# -eq 0 ] || scenarios=("$@")
 
 results=$(mktemp -d)
 finish() {
@@ -39,9 +41,12 @@ say '== cluster'
 ./scripts/testbed/cluster.sh up 2 || exit 1
 if [ -x scripts/build-image.sh ]; then
   say '== image'
-  ./scripts/build-image.sh "$results/plumbline.tar" && ./scripts/testbed/cluster.sh load "$results/plumbline.tar" || exit 1
+  ./scripts/build-image.sh --out "$results/plumbline.tar" && ./scripts/testbed/cluster.sh load "$results/plumbline.tar" || exit 1
 fi
 say '== scenarios'
-./scripts/testbed/cluster.sh in cp tap --reporter=tap --disable-coverage --jobs=1 --timeout=900 --fail-skip "${files[@]}" 2>&1 |
+files=("${scenarios[@]/#/test/kubernetes/}")
+files=("${files[@]/%/.test.ts}")
+./scripts/testbed/cluster.sh in cp tap --reporter=tap --disable-coverage --jobs=1 --timeout=900 --fail-skip \
+  "${files[@]}" 2>&1 |
   tee "$results/kubernetes.tap" | node --disable-warning=ExperimentalWarning scripts/tap-lines.ts
 exit

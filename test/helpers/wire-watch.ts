@@ -26,11 +26,13 @@ export interface WireReport {
 export class WireWatch {
   readonly #sockets: readonly number[];
   readonly #timer: NodeJS.Timeout;
+  readonly #marker: string;
   #packets = 0;
   #inClear = 0;
 
   /** Listens on these interfaces of a network namespace: the ports of a switch between nodes. */
-  constructor(netns: number, interfaces: readonly string[]) {
+  constructor(netns: number, interfaces: readonly string[], marker = MARKER) {
+    this.#marker = marker;
     this.#sockets = interfaces.map((name) => {
       const fd = inNetns(netns, () => openPacketSocket(name));
       if (fd < 0) throw new Error(`cannot watch ${name}: ${fd}`);
@@ -59,7 +61,7 @@ export class WireWatch {
         const packet = receiveBytes(fd);
         if (typeof packet === 'number') break;
         this.#packets += 1;
-        if (packet.includes(MARKER)) this.#inClear += 1;
+        if (packet.includes(this.#marker)) this.#inClear += 1;
       }
     }
   }
