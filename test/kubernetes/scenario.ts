@@ -184,9 +184,11 @@ export class Scenario {
   /** What the load of a workload has counted until now: see pods/load.ts. */
   async load(name: string): Promise<Load> {
     const pod = await this.pod(name);
-    const text = await kubectl('-n', this.namespace, 'logs', pod.metadata.name, '--tail=1');
-    const count: Load = JSON.parse(text);
-    return count;
+    return eventually(`${name} says what it has counted`, async () => {
+      const text = await kubectl('-n', this.namespace, 'logs', pod.metadata.name, '--tail=1');
+      const count: Load = JSON.parse(text);
+      return count;
+    });
   }
 
   /** Waits until the load has made so many more requests than now. */
