@@ -30,7 +30,8 @@ finish() {
 }
 
 is_root || fail 'the test cluster needs root'
-(need_modules) || exit 1
+# shellcheck disable=SC2086
+(need_packages $PACKAGES) && (need_modules) || exit 1
 use_pinned_node || exit 1
 trap finish EXIT
 trap 'exit 1' INT TERM HUP

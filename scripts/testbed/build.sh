@@ -1,7 +1,7 @@
 #!/bin/bash
 # Fills the cache with all that a test cluster needs, built from modules and Debian packages.
 #
-#   build.sh [packages | kubernetes | etcd | coredns | crds | images]...    without argument: all
+#   build.sh [kubernetes | etcd | coredns | crds | images]...    without argument: all
 #
 # Installs what is missing (root, Debian). What is in the cache is not built again; an entry appears
 # there whole, by rename. A build of Kubernetes on two cores takes about eight minutes, once.
@@ -64,11 +64,11 @@ version_flags() {
   done
 }
 
-build_packages() {
+install_packages() {
   local fresh=
   command -v containerd >/dev/null || fresh=yes
   # shellcheck disable=SC2086
-  need_packages $TESTBED_PACKAGES
+  (need_packages $TESTBED_PACKAGES)
   # Debian starts it at once; the nodes of a cluster run their own.
   if [ -n "$fresh" ] && [ -d /run/systemd/system ]; then systemctl disable --now --quiet containerd; fi
 }
@@ -151,13 +151,14 @@ build_images() {
 
 is_root || fail 'the test cluster needs root: namespaces, cgroups, containers'
 PATH=$PATH:/usr/sbin:/sbin
+install_packages
 (need_modules)
 use_pinned_node || exit 1
 export NODE_OPTIONS=--disable-warning=ExperimentalWarning
 mkdir -p "$SOURCES"
 exec 9>"$CACHE/lock"
 flock 9
-[ $# -gt 0 ] || set -- packages kubernetes etcd coredns crds images
+[ $# -gt 0 ] || set -- kubernetes etcd coredns crds images
 for what; do
   declare -F "build_$what" >/dev/null || fail "there is nothing called \"$what\" to build"
   "build_$what" 9>&-
