@@ -91,7 +91,10 @@ export class Mesh {
     t.after(() => rmSync(directory, { recursive: true, force: true }));
     this.directory = directory;
     this.net = createNet(t, prefix, count);
-    this.wire = new WireWatch(this.net);
+    this.wire = new WireWatch(
+      this.net.hub.fd,
+      this.net.nodes.map(({ number }) => `port${number}`),
+    );
     t.after(async () => {
       await this.#end();
       this.wire.stop();
