@@ -16,7 +16,7 @@ interface Setup {
   readonly rule: TokenRule;
   readonly clock: { ms: number };
   readonly verifier: TokenVerifier;
-  sign(payload: JWTPayload, how?: Signing): Promise<string>;
+  readonly sign: (payload: JWTPayload, how?: Signing) => Promise<string>;
 }
 
 interface Signing {
