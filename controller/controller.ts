@@ -13,6 +13,7 @@ import { Metrics } from '#common/metrics.ts';
 import { queryRoutes } from './api/queries.ts';
 import { runnerRoutes } from './api/runner.ts';
 import { CertificateAuthority } from './ca/certificate-authority.ts';
+import { FileCaStore } from './ca/file-store.ts';
 import type { ControllerConfig } from './config.ts';
 import { DirectorySource } from './kube/directory-source.ts';
 import { isEmptyDiff, type ObjectChange } from './model/diff.ts';
@@ -62,7 +63,7 @@ export class Controller {
     this.#state = new MeshState({ trustDomain });
     this.#proof = new ProofBoard((podUid) => this.#state.nodeOf(podUid));
     this.#ca = new CertificateAuthority({
-      directory: `${source.stateDir}/ca`,
+      store: new FileCaStore(`${source.stateDir}/ca`),
       trustDomain,
       log,
       settleMs: config.rotationSettleMs,
@@ -95,7 +96,12 @@ export class Controller {
       start: async () => this.#source.start(),
       stop: async () => this.#source.stop(),
     };
-    await this.#lifecycle.start([source, this.#push, ...this.#adminServers()]);
+    const ca: Part = {
+      name: 'ca',
+      start: async () => this.#ca.start(),
+      stop: async () => {},
+    };
+    await this.#lifecycle.start([ca, source, this.#push, ...this.#adminServers()]);
     this.#deps.log.info('controller is ready', { listen: this.#push.addresses });
   }
 

@@ -39,9 +39,9 @@ export function queryRoutes({ version, snapshot, push, proof, ca }: QueryDeps): 
       method: 'POST',
       path: '/v1/ca/rotate',
       about: 'replace the root; GET /v1/ca tells how far it has come',
-      answer: () => {
-        const began = ca.rotate();
-        push.advanceRotation();
+      answer: async () => {
+        const began = await ca.rotate();
+        await push.advanceRotation();
         return json(ca.report(), began ? 202 : 200);
       },
     },

@@ -53,7 +53,7 @@ export interface ConnectionDeps {
   readonly snapshots: Gate;
   readonly requests: Rate;
   readonly trust: () => Trust;
-  readonly issue: (identity: Identity, key: KeyObject, node: string) => IssuedLeaf;
+  readonly issue: (identity: Identity, key: KeyObject) => IssuedLeaf;
   /** Something that a rotation may wait for has changed. */
   readonly onProgress: () => void;
   readonly onProof: (node: string, rows: readonly ProofRow[]) => void;
@@ -254,7 +254,7 @@ export class AgentConnection {
     }
     const { uri, publicKey } = readRequest(csr);
     if (uri !== identity) throw refuse('IDENTITY_INVALID', 'the request names another');
-    return issue(identity, publicKey, this.node);
+    return issue(identity, publicKey);
   }
 
   #send(message: ControllerMessage): void {

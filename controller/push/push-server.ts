@@ -21,6 +21,7 @@ import { Gate } from '#common/gate.ts';
 import type { Part } from '#common/lifecycle.ts';
 import type { Logger } from '#common/log.ts';
 import type { CertificateAuthority } from '../ca/certificate-authority.ts';
+import type { AgentView } from '../ca/rotation.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { MeshState } from './mesh-state.ts';
 import { Rate } from './rate.ts';
@@ -36,6 +37,8 @@ export interface PushServerDeps {
   /** Of this controller program. */
   readonly version: string;
   readonly onProof: (node: string, rows: readonly ProofRow[]) => void;
+  /** Those that are connected to other controllers of this mesh. */
+  readonly otherAgents?: () => readonly AgentView[];
   readonly log: Logger;
   /** Shorter in tests. */
   readonly timing?: { readonly pingIntervalMs: number; readonly silenceLimitMs: number };
@@ -112,7 +115,7 @@ export class PushServer implements Part {
       await once(server, 'listening');
       this.#servers.push(server);
     }
-    this.#tick = setInterval(() => this.#everySecond(), TICK_MS).unref();
+    this.#tick = setInterval(() => void this.#everySecond(), TICK_MS).unref();
   }
 
   async stop(): Promise<void> {
@@ -139,24 +142,24 @@ export class PushServer implements Part {
   }
 
   /** Lets a root rotation take its next step, if nothing stands against it. */
-  advanceRotation(): void {
+  async advanceRotation(): Promise<void> {
+    const { ca, state, otherAgents, log } = this.#deps;
     const views = this.agents.map(({ node, generation, leaves }) => ({
       node,
       generation,
       authorities: leaves?.map(({ authority }) => authority),
     }));
-    this.#deps.ca.advance(views, (node) => this.#deps.state.hasPods(node));
+    try {
+      await ca.advance([...views, ...(otherAgents?.() ?? [])], () => state.nodesWithPods());
+    } catch (error) {
+      log.error('a root rotation cannot take its next step; it tries again', { error });
+    }
   }
 
-  #everySecond(): void {
-    const { ca, log } = this.#deps;
-    try {
-      ca.refresh();
-      this.advanceRotation();
-      if (Date.now() > this.#renewAtMs) this.#useNewCertificate();
-    } catch (error) {
-      log.error('the CA cannot go on', { error });
-    }
+  async #everySecond(): Promise<void> {
+    await this.#deps.ca.refresh();
+    await this.advanceRotation();
+    if (Date.now() > this.#renewAtMs) this.#useNewCertificate();
   }
 
   #useNewCertificate(): void {
@@ -227,8 +230,8 @@ export class PushServer implements Part {
       snapshots: this.#snapshots,
       requests,
       trust: () => ca.trust,
-      issue: (identity, key, of) => ca.issue(identity, key, of),
-      onProgress: () => this.advanceRotation(),
+      issue: (identity, key) => ca.issue(identity, key),
+      onProgress: () => void this.advanceRotation(),
       onProof,
       certificates: this.certificates,
       log,
