@@ -122,8 +122,13 @@ export class ApiClient {
     name: ObjectName,
     options: CallOptions = {},
   ): Promise<T | undefined> {
+    return this.find<T>(pathOf(resource, name), options);
+  }
+
+  /** Returns what is at a path, or undefined when nothing is. */
+  async find<T = KubeObject>(path: string, options: CallOptions = {}): Promise<T | undefined> {
     try {
-      return await this.request<T>({ ...options, method: 'GET', path: pathOf(resource, name) });
+      return await this.request<T>({ ...options, method: 'GET', path });
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
       throw error;

@@ -46,44 +46,62 @@ export function record<T extends object>(
   ignored: readonly string[] = [],
 ): Schema<T> {
   const known = Object.keys(fields);
+  return mapping(fields, (value, path, report) => {
+    let isGood = true;
+    for (const key of Object.keys(value)) {
+      if (known.includes(key) || ignored.includes(key)) continue;
+      report([...path, key], unknownName('field', key, known));
+      isGood = false;
+    }
+    return isGood;
+  });
+}
+
+/**
+ * Reads a mapping with these fields, whatever else it holds: for objects that somebody else has
+ * checked and of which we need a part.
+ */
+export function openRecord<T extends object>(fields: Fields<T>): Schema<T> {
+  return mapping(fields, () => true);
+}
+
+function mapping<T extends object>(
+  fields: Fields<T>,
+  checkNames: (value: Record<string, unknown>, path: Path, report: Report) => boolean,
+): Schema<T> {
   const expected = 'a mapping';
+  const entries = Object.entries<Field<unknown>>(fields);
   return {
     expected,
     read(value, path, report) {
       if (!isMapping(value)) return wrong(value, path, report, expected);
-      let isGood = true;
-      for (const key of Object.keys(value)) {
-        if (known.includes(key) || ignored.includes(key)) continue;
-        report([...path, key], unknownName('field', key, known));
-        isGood = false;
-      }
+      let isGood = checkNames(value, path, report);
       const result: Record<string, unknown> = {};
-      for (const [name, field] of Object.entries<Field<unknown>>(fields)) {
-        const got = readField(field, Object.hasOwn(value, name) ? value[name] : undefined, [
-          ...path,
-          name,
-        ]);
+      for (const [name, field] of entries) {
+        const raw = Object.hasOwn(value, name) ? value[name] : undefined;
+        const got = readField(field, raw, [...path, name], report);
         if (got === undefined) isGood = false;
         else result[name] = got.value;
       }
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each field was read by its own schema
       return isGood ? (result as T) : undefined;
-
-      function readField(
-        field: Field<unknown>,
-        raw: unknown,
-        at: Path,
-      ): { value: unknown } | undefined {
-        if (raw === undefined || raw === null) {
-          if (field.fallback !== undefined) return field.fallback;
-          report(at, `missing; expected ${field.schema.expected}`);
-          return undefined;
-        }
-        const read = field.schema.read(raw, at, report);
-        return read === undefined ? undefined : { value: read };
-      }
     },
   };
+}
+
+function readField(
+  field: Field<unknown>,
+  raw: unknown,
+  at: Path,
+  report: Report,
+): { value: unknown } | undefined {
+  if (raw === undefined || raw === null) {
+    if (field.fallback !== undefined) return field.fallback;
+    report(at, `missing; expected ${field.schema.expected}`);
+    return undefined;
+  }
+  const read = field.schema.read(raw, at, report);
+  return read === undefined ? undefined : { value: read };
 }
 
 export function list<T>(

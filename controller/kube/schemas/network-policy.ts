@@ -1,13 +1,14 @@
 /**
  * NetworkPolicy, its ingress half.
  *
- * Egress is refused: it would be written, look applied, and hold nothing.
+ * In a directory egress is refused: it would be written, look applied, and hold nothing.
  */
 import type { IngressRule, NetworkPeer, NetworkPolicyObject } from '../../model/objects.ts';
 import {
   either,
   list,
   oneOf,
+  openRecord,
   optional,
   record,
   required,
@@ -17,6 +18,7 @@ import {
   type Path,
   type Report,
 } from '../schema.ts';
+import { servedMeta } from './served-meta.ts';
 import { cidr, labelSelector, namespacedMeta, port, portName } from './shared.ts';
 
 const peer = record({
@@ -36,23 +38,52 @@ const rule = record({
   ports: withDefault(list(networkPort), []),
 });
 
-const spec = record({
-  podSelector: required(labelSelector),
-  policyTypes: withDefault(list(oneOf('Ingress')), ['Ingress']),
-  ingress: withDefault(list(rule), []),
+const ingressRules = convert(list(rule), (raw, path, report): IngressRule[] | undefined => {
+  const rules = raw.map((one, i) => convertRule(one, [...path, i], report));
+  const good = rules.filter((one) => one !== undefined);
+  return good.length < rules.length ? undefined : good;
 });
 
 export const networkPolicySchema = convert(
-  record({ metadata: required(namespacedMeta), spec: required(spec) }),
-  (raw, path, report): NetworkPolicyObject | undefined => {
-    const ingress = raw.spec.ingress.map((one, i) =>
-      convertRule(one, [...path, 'spec', 'ingress', i], report),
-    );
-    const good = ingress.filter((one) => one !== undefined);
-    if (good.length < ingress.length) return undefined;
-    const { podSelector } = raw.spec;
-    return { kind: 'NetworkPolicy', meta: raw.metadata, podSelector, ingress: good };
+  record({
+    metadata: required(namespacedMeta),
+    spec: required(
+      record({
+        podSelector: required(labelSelector),
+        policyTypes: withDefault(list(oneOf('Ingress')), ['Ingress']),
+        ingress: withDefault(ingressRules, []),
+      }),
+    ),
+  }),
+  ({ metadata, spec: { podSelector, ingress } }): NetworkPolicyObject => {
+    return { kind: 'NetworkPolicy', meta: metadata, podSelector, ingress };
   },
+);
+
+/**
+ * As an API server serves it: there the egress half is the CNI's to enforce, and is passed over. What
+ * the ingress half means has to be known whole, so its fields are read as strictly as elsewhere.
+ */
+export const servedNetworkPolicy = convert(
+  openRecord({
+    metadata: required(servedMeta),
+    spec: required(
+      record(
+        {
+          podSelector: withDefault(labelSelector, { matchLabels: {}, matchExpressions: [] }),
+          policyTypes: withDefault(list(oneOf('Ingress', 'Egress')), ['Ingress']),
+          ingress: withDefault(ingressRules, []),
+        },
+        ['egress'],
+      ),
+    ),
+  }),
+  ({ metadata, spec: { podSelector, policyTypes, ingress } }): NetworkPolicyObject => ({
+    kind: 'NetworkPolicy',
+    meta: metadata.meta,
+    podSelector,
+    ingress: policyTypes.includes('Ingress') ? ingress : undefined,
+  }),
 );
 
 function convertRule(raw: Infer<typeof rule>, path: Path, report: Report): IngressRule | undefined {

@@ -123,9 +123,11 @@ export const podSchema = record(
   ['status'],
 );
 
+type NamedPort = Omit<ContainerPort, 'protocol'> & { readonly protocol: string };
+
 /** TCP ports by name, over all containers; the first of a name counts. */
 export function namedPorts(
-  containers: readonly { readonly ports: readonly ContainerPort[] }[],
+  containers: readonly { readonly ports: readonly NamedPort[] }[],
 ): Record<string, number> {
   const named: Record<string, number> = {};
   for (const one of containers.flatMap(({ ports }) => ports)) {
