@@ -91,7 +91,8 @@ export class Leader implements Part {
   async #attempt(signal: AbortSignal): Promise<void> {
     const { lease, me } = this.#deps;
     // The holder renews what it wrote; everybody else looks first.
-    if (!this.isLeading) this.#seen = sight(this.#seen, await lease.read(signal), performance.now());
+    if (!this.isLeading)
+      this.#seen = sight(this.#seen, await lease.read(signal), performance.now());
     const seen = this.#seen;
     if (seen === undefined || !mayTake(seen, me, performance.now())) return;
     const askedMs = performance.now();

@@ -57,6 +57,8 @@ export interface ConnectionDeps {
   /** Something that a rotation may wait for has changed. */
   readonly onProgress: () => void;
   readonly onProof: (node: string, rows: readonly ProofRow[]) => void;
+  readonly onStatus: (node: string, status: AgentStatus) => void;
+  readonly onApplied: (version: number) => void;
   /** Counts, of all connections together. */
   readonly certificates: { issued: number; refused: number };
   readonly log: Logger;
@@ -161,6 +163,7 @@ export class AgentConnection {
         throw outOfPlace('hello');
       case 'applied':
         this.#applied = message.version;
+        this.#deps.onApplied(message.version);
         break;
       case 'certificate-request':
         this.#answer(message);
@@ -178,6 +181,7 @@ export class AgentConnection {
         break;
       case 'status':
         this.#status = message.status;
+        this.#deps.onStatus(this.node, message.status);
         break;
     }
   }

@@ -15,6 +15,7 @@ import {
   AGENT_PATH,
   CLOSE_CODES,
   SUBPROTOCOL,
+  type AgentStatus,
   type ProofRow,
 } from '#common/control/messages.ts';
 import { Gate } from '#common/gate.ts';
@@ -37,6 +38,9 @@ export interface PushServerDeps {
   /** Of this controller program. */
   readonly version: string;
   readonly onProof: (node: string, rows: readonly ProofRow[]) => void;
+  readonly onStatus?: (node: string, status: AgentStatus) => void;
+  /** An agent has applied this version, or is gone. */
+  readonly onApplied?: (version: number) => void;
   /** Those that are connected to other controllers of this mesh. */
   readonly otherAgents?: () => readonly AgentView[];
   readonly log: Logger;
@@ -141,16 +145,20 @@ export class PushServer implements Part {
     for (const agent of this.#agents) agent.sendTrust();
   }
 
-  /** Lets a root rotation take its next step, if nothing stands against it. */
-  async advanceRotation(): Promise<void> {
-    const { ca, state, otherAgents, log } = this.#deps;
-    const views = this.agents.map(({ node, generation, leaves }) => ({
+  /** The agents, as a root rotation sees them. */
+  views(): AgentView[] {
+    return this.agents.map(({ node, generation, leaves }) => ({
       node,
       generation,
       authorities: leaves?.map(({ authority }) => authority),
     }));
+  }
+
+  /** Lets a root rotation take its next step, if nothing stands against it. */
+  async advanceRotation(): Promise<void> {
+    const { ca, state, otherAgents, log } = this.#deps;
     try {
-      await ca.advance([...views, ...(otherAgents?.() ?? [])], () => state.nodesWithPods());
+      await ca.advance([...this.views(), ...(otherAgents?.() ?? [])], () => state.nodesWithPods());
     } catch (error) {
       log.error('a root rotation cannot take its next step; it tries again', { error });
     }
@@ -233,6 +241,8 @@ export class PushServer implements Part {
       issue: (identity, key) => ca.issue(identity, key),
       onProgress: () => void this.advanceRotation(),
       onProof,
+      onStatus: (of, status) => this.#deps.onStatus?.(of, status),
+      onApplied: (applied) => this.#deps.onApplied?.(applied),
       certificates: this.certificates,
       log,
     });
