@@ -98,8 +98,9 @@ export class Controller {
     backing.registerMetrics(this.#metrics);
     const isUp = ['CA', 'source', 'agents'].map((what) => this.#readiness.blockedBy(what));
     const [hasCa, hasSource, hasAgents] = isUp;
+    const [scraped, asked] = [this.#metricsServers(), this.#queryServers()];
     await this.#lifecycle.start([
-      ...this.#metricsServers(),
+      ...scraped,
       ...backing.openCa(this.#ca),
       marker('CA', hasCa),
       backing.source((changes) => this.#apply(changes)),
@@ -107,9 +108,13 @@ export class Controller {
       this.#push,
       marker('agents', hasAgents),
       ...backing.beside(parts),
-      ...this.#queryServers(),
+      ...asked,
     ]);
-    this.#deps.log.info('controller is ready', { listen: this.#push.addresses });
+    this.#deps.log.info('controller is ready', {
+      listen: this.#push.addresses,
+      metrics: scraped.flatMap(({ addresses }) => addresses),
+      api: asked.flatMap(({ addresses }) => addresses),
+    });
   }
 
   async stop(): Promise<void> {

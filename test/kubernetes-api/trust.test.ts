@@ -17,14 +17,13 @@ import {
   PODS,
   type ApiServer,
 } from '../helpers/api-server.ts';
+import { AGENT, projectToken, SYSTEM, type TokenOptions } from '../helpers/cluster-agent.ts';
 import { eventually } from '../helpers/control-rig.ts';
 import { makeAuthority } from '../helpers/pki.ts';
 import { eventually as attempted } from '../helpers/program.ts';
 import { silent } from '../helpers/silent-log.ts';
 
 const core = (plural: string): Resource => ({ group: '', version: 'v1', plural });
-const SYSTEM = 'plumbline-system';
-const AGENT = 'plumbline-node-agent';
 const PATIENCE_MS = 60_000;
 const programs = findPrograms();
 
@@ -59,40 +58,6 @@ async function make(
   return api.create(resource, namespace, body);
 }
 
-interface Asked {
-  readonly namespace?: string;
-  readonly account?: string;
-  readonly audience?: string;
-  readonly node?: string;
-  readonly bound?: boolean;
-}
-
-let pods = 0;
-
-/** A token as kubelet would project it into a pod. */
-async function tokenFor(
-  api: ApiClient,
-  { namespace = SYSTEM, account = AGENT, audience = 'plumbline', node = 'n1', bound = true }: Asked,
-): Promise<string> {
-  pods += 1;
-  const name = `agent-${pods}`;
-  const containers = [{ name: 'one', image: 'none' }];
-  const spec = { nodeName: node, serviceAccountName: account, containers };
-  const pod = await make(api, PODS, namespace, 'Pod', { name, spec });
-  const { uid } = pod.metadata;
-  const boundObjectRef = { apiVersion: 'v1', kind: 'Pod', name, uid };
-  const { status } = await api.request<{ status: { token: string } }>({
-    method: 'POST',
-    path: `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`,
-    body: {
-      apiVersion: 'authentication.k8s.io/v1',
-      kind: 'TokenRequest',
-      spec: { audiences: [audience], ...(bound ? { boundObjectRef } : {}) },
-    },
-  });
-  return status.token;
-}
-
 async function openCa(
   api: ApiClient,
   over: Partial<CaOptions> = {},
@@ -120,22 +85,23 @@ test('trust in a cluster', { skip: programs === undefined && 'no test bed' }, as
       account,
       log: silent,
     });
-    const good = await tokenFor(api, {});
+    const { token: good, pod } = await projectToken(api);
     t.strictSame(await authenticate(good), { node: 'n1' });
-    const bad: [string, Asked][] = [
+    const bad: [string, TokenOptions][] = [
       ['for the API server', { audience: 'https://kubernetes.default.svc.cluster.local' }],
       ['of another account', { account: 'other' }],
       ['of the same name elsewhere', { namespace: 'shop' }],
       ['bound to nothing', { bound: false }],
     ];
     for (const [what, asked] of bad) {
-      t.equal(await authenticate(await tokenFor(api, asked)), undefined, what);
+      const { token } = await projectToken(api, asked);
+      t.equal(await authenticate(token), undefined, what);
     }
     const forged = `${good.slice(0, -8)}AAAAAAAA`;
     t.equal(await authenticate(forged), undefined, 'a signature that is not right');
     await api.delete(
       PODS,
-      { namespace: SYSTEM, name: 'agent-1' },
+      { namespace: SYSTEM, name: pod },
       { query: { gracePeriodSeconds: '0' } },
     );
     // The API server itself remembers a token for ten seconds.
