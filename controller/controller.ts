@@ -15,7 +15,7 @@ import { queryRoutes } from './api/queries.ts';
 import type { Backing } from './backing.ts';
 import { CertificateAuthority } from './ca/certificate-authority.ts';
 import type { ControllerConfig } from './config.ts';
-import { isEmptyDiff, type ObjectChange } from './model/diff.ts';
+import { isEmptyDiff, kindOf, type ObjectChange } from './model/diff.ts';
 import { Model } from './model/model.ts';
 import { OnCluster } from './on-cluster.ts';
 import { OnDirectory } from './on-directory.ts';
@@ -124,6 +124,9 @@ export class Controller {
 
   #apply(changes: readonly ObjectChange[]): void {
     const diff = this.#model.apply(changes);
+    if (changes.some((change) => kindOf(change) === 'Namespace')) {
+      this.#push.setNamespaces(this.#model.enrolledNamespaces());
+    }
     for (const { object, field, message } of diff.warnings) {
       this.#deps.log.warn('object was taken with a warning', { object, field, warning: message });
     }

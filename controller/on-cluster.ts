@@ -34,7 +34,7 @@ import { secretAt } from './kube/secrets.ts';
 import type { OnChanges } from './kube/source.ts';
 import { Chore } from './lead/chore.ts';
 import { Leader } from './lead/leader.ts';
-import type { ModelDiff, ObjectChange } from './model/diff.ts';
+import { kindOf, type ModelDiff, type ObjectChange } from './model/diff.ts';
 import { accountOf } from './push/agent-token.ts';
 import { ReviewedTokens } from './push/reviewed-tokens.ts';
 import { registerClusterMetrics } from './status/cluster-metrics.ts';
@@ -200,7 +200,7 @@ export class OnCluster implements Backing {
     const { left, gone } = this.#enrolled.pods(diff, performance.now());
     for (const pod of left) this.#reports?.withdraw(pod);
     for (const podUid of gone) this.#reports?.forget(podUid);
-    if (changes.some(isNamespace)) this.#trust?.wake();
+    if (changes.some((change) => kindOf(change) === 'Namespace')) this.#trust?.wake();
   }
 
   noteTrust(): void {
@@ -278,8 +278,4 @@ export class OnCluster implements Backing {
       }
     }
   }
-}
-
-function isNamespace(change: ObjectChange): boolean {
-  return (change.type === 'set' ? change.object.kind : change.kind) === 'Namespace';
 }

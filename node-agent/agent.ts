@@ -12,10 +12,6 @@ import { ControlClient } from '#common/control/client.ts';
 import type { LogControl, Logger } from '#common/log.ts';
 import { Readiness } from '#common/readiness.ts';
 import { agentServers } from './agent-servers.ts';
-import { findPrograms } from './capture/backend.ts';
-import { CaptureSet } from './capture/capture-set.ts';
-import { createCommand } from './capture/command.ts';
-import { HostRules } from './capture/host-rules.ts';
 import { Prover } from './capture/proof.ts';
 import type { AgentConfig } from './config.ts';
 import { DataPlane } from './data/data-plane.ts';
@@ -24,9 +20,8 @@ import type { CertificateStore } from './identity/certificate-store.ts';
 import { TrustStore } from './identity/trust-store.ts';
 import { MeshState } from './mesh-state.ts';
 import { nodeCertificates } from './node-certificates.ts';
-import { PodSet } from './pod-set.ts';
-import { PodJourney } from './pod-steps.ts';
-import { NetnsDirectory } from './pods/netns.ts';
+import { makeNodePods, type NodePods } from './node-pods.ts';
+import { ReadyFile } from './ready-file.ts';
 import { readResolvers } from './resolvers.ts';
 import { StatusReports } from './status-reports.ts';
 import { Succession } from './succession.ts';
@@ -41,7 +36,9 @@ export interface AgentOptions {
   readonly writeAccess: (lines: string, count: number) => void;
   readonly logLinesDropped: () => number;
   /** A successor has taken over, and this agent has drained. */
-  readonly onReplaced: () => void;
+  readonly onReplaced: () => void | Promise<void>;
+  /** Whether the mesh leaves this node with this agent; asked when it is told to end. */
+  readonly isLeaving: () => Promise<boolean>;
 }
 
 const CLUSTER_DOMAIN = 'cluster.local';
@@ -61,15 +58,19 @@ export class Agent {
   readonly #succession: Succession;
   readonly #servers: AdminServer[] = [];
   /** Made when it is known which iptables this node has. */
-  #captures: CaptureSet | undefined;
-  #pods: PodSet | undefined;
-  #journey: PodJourney | undefined;
+  #node: NodePods | undefined;
+  readonly #readyFile: ReadyFile | undefined;
   #isReplaced = false;
+  #stopping: Promise<void> | undefined;
 
   constructor(options: AgentOptions) {
     const { config, log } = options;
     this.#options = options;
     this.#readiness = new Readiness(log);
+    this.#readyFile =
+      config.readyFile === ''
+        ? undefined
+        : new ReadyFile(config.readyFile, () => this.#readiness.missing.length === 0);
     this.#dataPlane = new DataPlane({
       workers: config.workers,
       log,
@@ -106,10 +107,8 @@ export class Agent {
       signal: this.#stopped.signal,
       dataPlane: this.#dataPlane,
       save: async () => this.#mesh.stop(),
-      onGiven: () => {
-        this.#captures?.stop();
-        this.#pods?.stop();
-      },
+      onTaking: (isTaking) => this.#node?.rest(isTaking),
+      onGiven: () => this.#node?.stop(),
       onReplaced: () => void this.#replaced(),
     });
     this.#control = this.#controlClient();
@@ -117,8 +116,8 @@ export class Agent {
       control: this.#control,
       startedAtMs: this.#startedAtMs,
       waitingFor: () => this.#readiness.missing,
-      pods: () => this.#pods?.states() ?? [],
-      proven: () => this.#captures?.proven ?? 0,
+      pods: () => this.#node?.pods.states() ?? [],
+      proven: () => this.#node?.captures.proven ?? 0,
       connections: () => {
         const { inboundOpen, outboundOpen } = this.#dataPlane.totals();
         return inboundOpen + outboundOpen;
@@ -134,25 +133,25 @@ export class Agent {
   async start(): Promise<void> {
     const { config, log } = this.#options;
     const hasState = this.#readiness.blockedBy('first state of the mesh');
+    this.#readyFile?.start();
     const hasPods = this.#readiness.blockedBy('capture of the pods that are here');
     await this.#succession.begin();
-    const { hostRules, captures, pods } = await this.#makeCapture();
-    await hostRules.start();
+    const node = await this.#makeNodePods();
+    this.#node = node;
+    await node.prepare();
     // Before the certificates: what is put in force goes to the workers that there are.
     this.#dataPlane.start();
     stepBack();
     await this.#certificates.restore();
-    captures.start();
+    node.start();
     this.#mesh.restore();
     await this.#control.start();
     this.#reports.start();
-    await this.#serve(captures, pods);
-    void this.#becomeReady(pods, () => {
+    await this.#serve(node);
+    void this.#becomeReady(node, () => {
       hasState();
       hasPods();
-      void hostRules.prune(pods.wanted()).catch((error: unknown) => {
-        log.warn('addresses of former pods are still left to the probes of the node', { error });
-      });
+      node.settled();
     });
     log.info('node agent started', {
       node: config.node,
@@ -161,61 +160,52 @@ export class Agent {
     });
   }
 
+  /** As `stop`; before that finds out whether anything of the mesh is to stay on this node. */
+  async end(): Promise<void> {
+    const isLeaving = !this.#isReplaced && (await this.#options.isLeaving());
+    await this.stop(isLeaving);
+  }
+
   /** Takes nothing new and lets connections end, for as long as the configuration says; then ends. */
-  async stop(): Promise<void> {
-    if (this.#stopped.signal.aborted) return;
+  async stop(isLeaving = false): Promise<void> {
+    this.#stopping ??= this.#stopOnce(isLeaving);
+    await this.#stopping;
+  }
+
+  async #stopOnce(isLeaving: boolean): Promise<void> {
     this.#stopped.abort(new Error('the agent is stopping'));
     const { config, log } = this.#options;
+    if (!this.#isReplaced) this.#readyFile?.stop();
     await this.#succession.stop();
     await Promise.all(this.#servers.map(async (server) => server.stop()));
-    this.#pods?.stop();
-    this.#captures?.stop();
+    this.#node?.stop();
     this.#reports.stop();
     await this.#control.stop();
     this.#certificates.stop();
     if (!this.#isReplaced) await this.#mesh.stop();
+    if (isLeaving) await this.#node?.leave();
     await this.#dataPlane.drain(config.drainMs);
     await this.#dataPlane.stop();
     log.info('node agent stopped', { node: config.node });
   }
 
-  async #makeCapture() {
+  async #makeNodePods(): Promise<NodePods> {
     const { config, log } = this.#options;
-    const netnsDirectory = new NetnsDirectory(config.netnsDir);
-    const command = createCommand();
-    const programs = await findPrograms(command);
-    const hostRules = new HostRules({ command, programs, log });
-    const captures = new CaptureSet({
-      command,
-      programs,
+    return makeNodePods({
+      config,
       log,
-      hostRules,
-      prover: this.#prover,
-      onState: (state) => this.#reports.proof(state),
-    });
-    const journey: PodJourney = new PodJourney({
-      trustDomain: config.trustDomain,
-      netnsDirectory,
+      view: this.#mesh.view,
       dataPlane: this.#dataPlane,
-      captures,
-      hostRules,
+      prover: this.#prover,
       dns: { resolvers: await readResolvers(config.resolvConf), clusterDomain: CLUSTER_DOMAIN },
-      drainMs: config.drainMs,
-      inherited: this.#succession.inherited,
-      onLeft: () => this.#wantCertificates(journey),
+      succession: this.#succession,
+      onState: (state) => this.#reports.proof(state),
+      onFound: () => this.#podsChanged(),
+      onLeft: () => this.#wantCertificates(),
     });
-    const pods = new PodSet(journey, log);
-    this.#captures = captures;
-    this.#journey = journey;
-    this.#pods = pods;
-    netnsDirectory.start((found) => {
-      for (const podUid of journey.moved(found)) pods.moved(podUid);
-    });
-    this.#stopped.signal.addEventListener('abort', () => netnsDirectory.stop());
-    return { hostRules, captures, pods };
   }
 
-  async #becomeReady(pods: PodSet, ready: () => void): Promise<void> {
+  async #becomeReady({ pods }: NodePods, ready: () => void): Promise<void> {
     await this.#succession.complete(this.#mesh.first.then(async () => pods.settled()));
     if (this.#stopped.signal.aborted) return;
     ready();
@@ -225,20 +215,21 @@ export class Agent {
   async #replaced(): Promise<void> {
     this.#isReplaced = true;
     await this.stop();
-    this.#options.onReplaced();
+    await this.#options.onReplaced();
   }
 
   #podsChanged(): void {
+    if (this.#node === undefined) return;
     const pods = [...this.#mesh.view.pods.values()];
-    const journey = this.#journey;
-    if (journey === undefined || this.#pods === undefined) return;
-    this.#wantCertificates(journey);
+    this.#wantCertificates();
     this.#reports.pods(pods);
-    this.#pods.apply(pods);
+    this.#node.apply(pods);
   }
 
   /** A pod that leaves needs its certificate until it has: connections may still come to us. */
-  #wantCertificates(journey: PodJourney): void {
+  #wantCertificates(): void {
+    const journey = this.#node?.journey;
+    if (journey === undefined) return;
     const enrolled = [...this.#mesh.view.pods.values()].filter((pod) => pod.enrolled);
     this.#certificates.want(
       new Set([...journey.identities, ...enrolled.map((pod) => journey.identityOf(pod))]),
@@ -256,6 +247,7 @@ export class Agent {
       roots: async () => this.#trust.controllerRoots(),
       resume: () => this.#mesh.resume,
       onUpdate: (update, epoch) => this.#mesh.apply(update, epoch),
+      onNamespaces: (namespaces) => this.#node?.setNamespaces(namespaces),
       onTrust: async (trust) => {
         await this.#trust.set(trust);
         await this.#certificates.setTrust(trust);
@@ -264,7 +256,7 @@ export class Agent {
     });
   }
 
-  async #serve(captures: CaptureSet, pods: PodSet): Promise<void> {
+  async #serve({ captures, pods }: NodePods): Promise<void> {
     const { config } = this.#options;
     this.#servers.push(
       ...agentServers({

@@ -6,6 +6,14 @@
 import { MeshError } from '#common/errors.ts';
 import type { Level } from '#common/log.ts';
 
+/** Where the CNI plugin is kept, and where it and the agent meet. */
+export interface CniConfig {
+  readonly binDir: string;
+  readonly confDir: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+}
+
 export interface AgentConfig {
   readonly node: string;
   /** `wss://` address of the controller. */
@@ -13,6 +21,14 @@ export interface AgentConfig {
   readonly controllerCa: string;
   readonly tokenFile: string;
   readonly netnsDir: string;
+  /** `uid`: files of that directory are named by the uids of pods. `node`: as a runtime names them. */
+  readonly netnsLayout: 'uid' | 'node';
+  /** Undefined: no plugin, pods are captured when they are seen. */
+  readonly cni: CniConfig | undefined;
+  /** Touched each second while ready; '' for none. */
+  readonly readyFile: string;
+  /** The agent's own, by which it knows removal from replacement; undefined outside of a cluster. */
+  readonly daemonSet: { readonly namespace: string; readonly name: string } | undefined;
   /** Survives a restart of the machine: the last snapshot of the mesh. */
   readonly stateDir: string;
   /** Memory file system, root only: keys, sockets. */
@@ -35,6 +51,7 @@ export interface AgentConfig {
 /** The flags as commander gives them: text, or absent. */
 export type AgentFlags = Readonly<Record<string, string | undefined>> & {
   readonly testHooks?: true;
+  readonly remove?: true;
 };
 
 const MOST_WORKERS = 64;
@@ -73,14 +90,26 @@ export function readConfig(flags: AgentFlags): AgentConfig {
   };
   const drainMs = duration('drain', '5s');
   const takeoverTimeoutMs = duration('takeoverTimeout', '10s');
+  const netnsLayout = oneOf('netnsLayout', ['uid', 'node'], 'uid');
+  const stateDir = required('stateDir', /^\//, 'an absolute directory');
+  const runDir = required('runDir', /^\//, 'an absolute directory on a memory file system');
+  const cni = readCni(flags, { stateDir, runDir }, problems);
+  if (cni !== undefined && netnsLayout !== 'node') {
+    problems.push('--cni-bin-dir: expected --netns-layout node beside it');
+  }
   const config: AgentConfig = {
     node: required('node', /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, 'the name of this node'),
     controller: required('controller', /^wss:\/\/[^/\s]+$/, 'wss://HOST:PORT'),
     controllerCa: required('controllerCa', /^\S/, 'a file with the root certificates in PEM'),
     tokenFile: required('tokenFile', /^\S/, 'a file with the token of this agent'),
     netnsDir: required('netnsDir', /^\//, 'an absolute directory'),
-    stateDir: required('stateDir', /^\//, 'an absolute directory'),
-    runDir: required('runDir', /^\//, 'an absolute directory on a memory file system'),
+    netnsLayout,
+    cni,
+    readyFile:
+      flags['readyFile'] === undefined ? '' : required('readyFile', /^\//, 'an absolute path'),
+    daemonSet: readDaemonSet(flags['daemonset'], problems),
+    stateDir,
+    runDir,
     resolvConf: flags['resolvConf'] ?? '/etc/resolv.conf',
     trustDomain: flags['trustDomain'] ?? 'cluster.local',
     cluster: flags['cluster'] ?? 'Kubernetes',
@@ -96,6 +125,53 @@ export function readConfig(flags: AgentFlags): AgentConfig {
     throw new MeshError('CONFIG_INVALID', `Cannot start the node agent: ${problems.join('; ')}`);
   }
   return config;
+}
+
+/** What `node-agent --remove` must be told. */
+export type RemovalConfig = Pick<AgentConfig, 'netnsDir' | 'stateDir' | 'runDir' | 'cni'>;
+
+/** Checks the flags for a removal; throws `CONFIG_INVALID` that lists every problem. */
+export function readRemovalConfig(flags: AgentFlags): RemovalConfig {
+  const problems: string[] = [];
+  const directory = (name: string): string => {
+    const value = flags[name];
+    if (value?.startsWith('/') === true) return value;
+    problems.push(`--${kebab(name)}: expected an absolute directory, found ${quote(value)}`);
+    return '';
+  };
+  const netnsDir = directory('netnsDir');
+  const stateDir = directory('stateDir');
+  const runDir = directory('runDir');
+  const cni = readCni(flags, { stateDir, runDir }, problems);
+  if (problems.length > 0) {
+    const message = `Cannot remove the mesh from this node: ${problems.join('; ')}`;
+    throw new MeshError('CONFIG_INVALID', message);
+  }
+  return { netnsDir, stateDir, runDir, cni };
+}
+
+function readCni(
+  flags: AgentFlags,
+  { stateDir, runDir }: { readonly stateDir: string; readonly runDir: string },
+  problems: string[],
+): CniConfig | undefined {
+  const { cniBinDir: binDir, cniConfDir: confDir } = flags;
+  if (binDir === undefined && confDir === undefined) return undefined;
+  if (binDir?.startsWith('/') === true && confDir?.startsWith('/') === true) {
+    return { binDir, confDir, stateDir: `${stateDir}/cni`, runDir: `${runDir}/cni` };
+  }
+  problems.push(
+    `--cni-bin-dir, --cni-conf-dir: expected two absolute directories or neither, found ${quote(binDir)} and ${quote(confDir)}`,
+  );
+  return undefined;
+}
+
+function readDaemonSet(text: string | undefined, problems: string[]): AgentConfig['daemonSet'] {
+  if (text === undefined) return undefined;
+  const [, namespace, name] = /^([a-z0-9-]{1,63})\/([a-z0-9.-]{1,253})$/.exec(text) ?? [];
+  if (namespace !== undefined && name !== undefined) return { namespace, name };
+  problems.push(`--daemonset: expected NAMESPACE/NAME, found ${quote(text)}`);
+  return undefined;
 }
 
 /** Reads `500ms`, `5s` or `2m` as milliseconds; undefined when it is none of these. */

@@ -45,6 +45,8 @@ export interface HandoverDeps {
   readonly log: Logger;
   /** What a successor starts from is on disk. */
   readonly prepare: () => Promise<void>;
+  /** Somebody begins to take over, or has given it up. */
+  readonly taking: (isTaking: boolean) => void;
   /** The listeners as they are now. */
   readonly listeners: () => readonly PodListeners[];
   /** Makes the workers stand still with what they have open in these pods. */
@@ -97,6 +99,7 @@ export class HandoverServer {
         this.#deps.taken();
         return;
       }
+      if (!signal.aborted) this.#deps.taking(false);
     }
   }
 
@@ -136,6 +139,7 @@ export class HandoverServer {
   }
 
   async #giveListeners(link: Link): Promise<void> {
+    this.#deps.taking(true);
     await this.#deps.prepare();
     const pods = this.#deps.listeners();
     await link.send({ pods: pods.length, state: STATE_FORMAT });

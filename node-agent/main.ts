@@ -2,10 +2,14 @@
 import { mkdirSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { MeshError } from '#common/errors.ts';
-import { createLogger, streamSink } from '#common/log.ts';
+import { createLogger, type Logger, streamSink } from '#common/log.ts';
 import { productVersion } from '#common/version.ts';
 import { Agent } from './agent.ts';
-import { readConfig, type AgentFlags } from './config.ts';
+import { ApiServer, inCluster } from './cluster/api-server.ts';
+import { OwnDaemonSet } from './cluster/own-daemonset.ts';
+import { type AgentConfig, type AgentFlags, readConfig, readRemovalConfig } from './config.ts';
+import { removeMesh } from './remove.ts';
+import { successorGone } from './successor.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_CONFIG = 64;
@@ -21,6 +25,19 @@ const program = new Command('node-agent')
     '--netns-dir <dir>',
     'one file per pod: its network namespace, named by the uid of the pod',
   )
+  .addOption(
+    new Option('--netns-layout <layout>', 'uid: as above; node: named as a container runtime does')
+      .choices(['uid', 'node'])
+      .default('uid'),
+  )
+  .option('--cni-bin-dir <dir>', 'where the runtime of this node looks for CNI plugins')
+  .option('--cni-conf-dir <dir>', 'where it looks for the configuration of networks')
+  .option('--ready-file <file>', 'touched each second while the agent is ready')
+  .option(
+    '--daemonset <namespace/name>',
+    'DaemonSet of this agent: when it is taken away, everything of the mesh leaves the node',
+  )
+  .option('--remove', 'take everything of the mesh off this node, where no agent runs, and end')
   .option('--state-dir <dir>', 'keeps the last state of the mesh')
   .option('--run-dir <dir>', 'memory file system for keys and sockets')
   .option(
@@ -49,12 +66,20 @@ const program = new Command('node-agent')
 
 async function main(): Promise<void> {
   program.parse();
-  const config = readConfig(program.opts<AgentFlags>());
+  const flags = program.opts<AgentFlags>();
   process.umask(0o077);
+  if (flags.remove === true) {
+    const text = { format: 'text', level: 'info', sink: streamSink(process.stdout) } as const;
+    await removeMesh(readRemovalConfig(flags), createLogger(text).log);
+    return;
+  }
+  const config = readConfig(flags);
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
   const sink = streamSink(process.stdout);
   const options = { level: config.logLevel, sink };
   const { log, control } = createLogger({ ...options, format: config.logFormat });
+  const daemonSet = ownDaemonSet(config, log);
+  daemonSet?.start();
   const agent = new Agent({
     config,
     version: productVersion(),
@@ -62,18 +87,39 @@ async function main(): Promise<void> {
     logControl: control,
     writeAccess: sink.writeMany,
     logLinesDropped: sink.dropped,
-    onReplaced: () => process.exit(0),
+    onReplaced: async () => {
+      // Whoever started this agent as a pod would start it again, and it would take over in turn.
+      if (config.readyFile !== '') await successorGone(config.runDir);
+      process.exit(0);
+    },
+    isLeaving: async () => daemonSet?.isLeaving() ?? false,
   });
-  const stop = (): void => {
-    void agent.stop().then(() => process.exit(0));
+  const end = (): void => {
+    agent.end().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error('node agent could not end as it should', { error });
+        process.exit(EXIT_FAILED);
+      },
+    );
   };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  process.on('SIGTERM', end);
+  process.on('SIGINT', end);
   process.on('unhandledRejection', (error) => {
     log.error('unhandled failure', { error });
     process.exit(EXIT_FAILED);
   });
   await agent.start();
+}
+
+function ownDaemonSet({ daemonSet }: AgentConfig, log: Logger): OwnDaemonSet | undefined {
+  if (daemonSet === undefined) return undefined;
+  const options = inCluster(process.env);
+  if (options === undefined) {
+    const message = 'Cannot watch the DaemonSet of --daemonset: not in a pod of a cluster';
+    throw new MeshError('CONFIG_INVALID', message);
+  }
+  return new OwnDaemonSet({ ...daemonSet, api: new ApiServer(options), log });
 }
 
 try {

@@ -58,6 +58,7 @@ export class PodSet {
   readonly #steps: PodSteps;
   readonly #log: Logger;
   #isStopped = false;
+  #isPaused = false;
 
   constructor(steps: PodSteps, log: Logger) {
     this.#steps = steps;
@@ -87,6 +88,17 @@ export class PodSet {
     this.#kick(podUid, entry);
   }
 
+  /** What the pod waits for may be there now: a step that failed is tried again at once. */
+  lookAgain(podUid: string): void {
+    const entry = this.#entries.get(podUid);
+    if (entry !== undefined && entry.joined === undefined) this.#kick(podUid, entry);
+  }
+
+  /** What the last step of the pod failed with; '' when it did not. */
+  problemOf(podUid: string): string {
+    return this.#entries.get(podUid)?.problem ?? '';
+  }
+
   /** Resolves when nothing is under way; what fails again and again never is. */
   async settled(): Promise<void> {
     for (;;) {
@@ -113,6 +125,16 @@ export class PodSet {
       joined: joined !== undefined,
       problem,
     }));
+  }
+
+  /** Begins no step until `resume`: somebody else may be about to take the pods over. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    for (const [podUid, entry] of this.#entries) if (!isRight(entry)) this.#kick(podUid, entry);
   }
 
   /** Starts nothing new; pods stay as they are, captured, for a successor or failing closed. */
@@ -155,7 +177,7 @@ export class PodSet {
 
   async #run(podUid: string, entry: Entry): Promise<void> {
     let failures = 0;
-    while (!this.#isStopped && !isRight(entry)) {
+    while (!this.#isStopped && !this.#isPaused && !isRight(entry)) {
       const { signal } = entry.changed;
       const { pod, wanted, gone } = entry;
       try {
@@ -178,7 +200,9 @@ export class PodSet {
         await delay(waitMs, undefined, { signal }).catch(() => {});
       }
     }
-    if (entry.gone && this.#entries.get(podUid) === entry) this.#entries.delete(podUid);
+    if (entry.gone && isRight(entry) && this.#entries.get(podUid) === entry) {
+      this.#entries.delete(podUid);
+    }
   }
 
   async #step(entry: Entry, signal: AbortSignal): Promise<void> {

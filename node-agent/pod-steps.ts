@@ -15,11 +15,11 @@ import type { CapturePod } from './capture/pod-capture.ts';
 import type { DataPlane } from './data/data-plane.ts';
 import type { DnsOptions, Listener } from './data/messages.ts';
 import type { PodSteps } from './pod-set.ts';
-import type { NetnsDirectory, PodNetns } from './pods/netns.ts';
+import type { PodNamespaces, PodNetns } from './pods/namespaces.ts';
 
 export interface PodStepsDeps {
   readonly trustDomain: string;
-  readonly netnsDirectory: NetnsDirectory;
+  readonly namespaces: PodNamespaces;
   readonly dataPlane: DataPlane;
   readonly captures: CaptureSet;
   readonly hostRules: HostRules;
@@ -56,22 +56,39 @@ export class PodJourney implements PodSteps {
   readonly join = async (pod: LocalPod, signal: AbortSignal): Promise<void> => {
     await this.#leaveReplaced(pod.podUid);
     const netns = this.#netns.get(pod.podUid) ?? (await this.#find(pod.podUid, signal));
+    for (const { podUid, identity } of this.#netns.values()) {
+      if (identity === netns.identity && podUid !== pod.podUid) await this.#drop(podUid);
+    }
     this.#netns.set(pod.podUid, netns);
-    await this.#deps.captures.enrol(capturePod(pod, netns.fd), () => this.#listen(pod, netns.fd));
+    const known = withAddresses(pod, netns);
+    await this.#deps.captures.enrol(capturePod(known, netns.fd), () =>
+      this.#listen(known, netns.fd),
+    );
   };
+
+  /** Which namespace a pod has joined in; undefined when it has not. */
+  namespaceOf(podUid: string): string | undefined {
+    return this.#netns.get(podUid)?.identity;
+  }
 
   /** The pods whose namespace is another one by now than the one in which they are captured. */
   moved(found: ReadonlyMap<string, string>): string[] {
+    const owners = new Map(Array.from(found, ([podUid, identity]) => [identity, podUid]));
     return Array.from(this.#netns.values())
-      .filter(({ podUid, identity }) => (found.get(podUid) ?? identity) !== identity)
+      .filter(
+        ({ podUid, identity }) =>
+          (found.get(podUid) ?? identity) !== identity ||
+          (owners.get(identity) ?? podUid) !== podUid,
+      )
       .map(({ podUid }) => podUid);
   }
 
   readonly change = async (pod: LocalPod): Promise<void> => {
     const netns = this.#netns.get(pod.podUid);
     if (netns === undefined) throw new TypeError(`pod "${pod.podUid}" has not joined`);
-    this.#listen(pod, netns.fd);
-    await this.#deps.captures.update(capturePod(pod, netns.fd));
+    const known = withAddresses(pod, netns);
+    this.#listen(known, netns.fd);
+    await this.#deps.captures.update(capturePod(known, netns.fd));
   };
 
   readonly leave = async (pod: LocalPod, gone: boolean): Promise<void> => {
@@ -91,11 +108,9 @@ export class PodJourney implements PodSteps {
   };
 
   readonly clean = async (pod: LocalPod): Promise<void> => {
-    const { captures, hostRules, netnsDirectory } = this.#deps;
+    const { captures, hostRules, namespaces } = this.#deps;
     await hostRules.remove(pod.podUid);
-    const found = netnsDirectory.list().has(pod.podUid)
-      ? netnsDirectory.open(pod.podUid)
-      : undefined;
+    const found = namespaces.list().has(pod.podUid) ? namespaces.open(pod.podUid) : undefined;
     if (found === undefined) return;
     try {
       await captures.clean(capturePod(pod, found.fd));
@@ -106,11 +121,12 @@ export class PodJourney implements PodSteps {
 
   /** A sandbox that was made anew: what is held of the old one serves nobody. */
   async #leaveReplaced(podUid: string): Promise<void> {
-    const { captures, dataPlane, netnsDirectory } = this.#deps;
-    const held = this.#netns.get(podUid);
-    if (held === undefined || this.moved(netnsDirectory.list()).every((uid) => uid !== podUid)) {
-      return;
-    }
+    const isMoved = this.moved(this.#deps.namespaces.list()).includes(podUid);
+    if (isMoved) await this.#drop(podUid);
+  }
+
+  async #drop(podUid: string): Promise<void> {
+    const { captures, dataPlane } = this.#deps;
     captures.forget(podUid);
     await dataPlane.removePod(podUid, 0);
     this.#close(podUid);
@@ -143,7 +159,7 @@ export class PodJourney implements PodSteps {
   async #find(podUid: string, signal: AbortSignal): Promise<PodNetns> {
     const deadline = performance.now() + NETNS_WAIT_MS;
     while (performance.now() < deadline) {
-      const found = this.#deps.netnsDirectory.open(podUid);
+      const found = this.#deps.namespaces.open(podUid);
       if (found !== undefined) return found;
       await new Promise((resolve) => setTimeout(resolve, NETNS_LOOK_MS));
       signal.throwIfAborted();
@@ -154,6 +170,11 @@ export class PodJourney implements PodSteps {
       `Cannot find the network namespace of pod "${podUid}" within ${seconds} s`,
     );
   }
+}
+
+/** A pod that starts has addresses before anybody has told the controller. */
+function withAddresses(pod: LocalPod, { addresses }: PodNetns): LocalPod {
+  return pod.addresses.length > 0 ? pod : { ...pod, addresses };
 }
 
 function capturePod(pod: LocalPod, netns: number): CapturePod {

@@ -21,6 +21,8 @@ export interface SuccessionDeps {
   readonly dataPlane: DataPlane;
   /** Saves what a successor starts from. */
   readonly save: () => Promise<void>;
+  /** A successor begins to take over, or has given it up. */
+  readonly onTaking: (isTaking: boolean) => void;
   /** A successor serves the pods: nothing is done for them here any more. */
   readonly onGiven: () => void;
   /** Everything is given that could be: drain and end. */
@@ -44,6 +46,11 @@ export class Succession {
 
   constructor(deps: SuccessionDeps) {
     this.#deps = deps;
+  }
+
+  /** Whether there is somebody from whom something was taken. */
+  get hasPredecessor(): boolean {
+    return this.#takeover !== undefined;
   }
 
   /** Takes the listeners of a predecessor, if there is one. */
@@ -92,12 +99,13 @@ export class Succession {
 
   /** Waits for a successor. */
   async #await(): Promise<void> {
-    const { config, log, signal, dataPlane, save, onGiven, onReplaced } = this.#deps;
+    const { config, log, signal, dataPlane, save, onTaking, onGiven, onReplaced } = this.#deps;
     if (signal.aborted) return;
     this.#server = new HandoverServer({
       path: pathIn(config),
       log,
       prepare: save,
+      taking: onTaking,
       listeners: () => dataPlane.listeners(),
       give: async (podUids) => giveLive(dataPlane.running(), podUids),
       given: async () => {

@@ -1,10 +1,11 @@
 #!/bin/bash
 # The whole test line: type check, lint, format check, then the unit, mesh and netns suites.
 #
-# Installs what is missing. The last line is `N passed, N failed, N skipped`, summed from tap's own
-# counts; it is printed whatever happened, and the exit code is the worst of all steps.
+# Installs what is missing. Prints a line for each test file as it ends, and each failure with its
+# diagnosis. The last line is `N passed, N failed, N skipped`, summed from tap's own counts; it is
+# printed whatever happened, and the exit code is the worst of all steps.
 # Without root the netns suite fails: PLUMBLINE_SKIP_NETNS=1 leaves it out, and says so.
-set -u
+set -uo pipefail
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 cd "$ROOT" || exit 1
 
@@ -27,7 +28,8 @@ suite() {
   name=$1
   shift
   say "== $name"
-  tap --reporter=terse --output-file="$results/$name.tap" "$@" || worst=1
+  tap --reporter=tap "$@" 2>&1 | tee "$results/$name.tap" |
+    node --disable-warning=ExperimentalWarning scripts/tap-lines.ts || worst=1
 }
 
 finish() {
@@ -47,13 +49,14 @@ check types tsc
 check lint oxlint
 check format prettier --check --log-level=warn .
 
-suite unit --disable-coverage --jobs=2 --timeout=120 $(git ls-files 'test/*.test.ts' | grep -vE '^test/(netns|mesh)/')
-alone='--disable-coverage --jobs=1 --timeout=240 --fail-skip'
-if [ -n "$(git ls-files 'test/mesh/*.test.ts')" ]; then suite mesh $alone $(git ls-files 'test/mesh/*.test.ts'); fi
+suite unit --disable-coverage --jobs=2 --timeout=120 $(git ls-files 'test/*.test.ts' | grep -vE '^test/(kubernetes|kubernetes-api|mesh|netns)/')
+# They wait more than they work: two at a time.
+whole='--disable-coverage --jobs=2 --timeout=480 --fail-skip'
+if [ -n "$(git ls-files 'test/mesh/*.test.ts')" ]; then suite mesh $whole $(git ls-files 'test/mesh/*.test.ts'); fi
 if [ "${PLUMBLINE_SKIP_NETNS:-}" = 1 ]; then
   say '== netns: left out, as PLUMBLINE_SKIP_NETNS=1 asks'
 elif is_root; then
-  suite netns $alone $(git ls-files 'test/netns/*.test.ts')
+  suite netns $whole $(git ls-files 'test/netns/*.test.ts')
 else
   say '== netns: FAILED: needs root for network namespaces; PLUMBLINE_SKIP_NETNS=1 leaves it out'
   printf '# { total: 1, fail: 1 }\n' >"$results/netns.tap"

@@ -8,7 +8,7 @@ const programs = ['node-agent', 'waypoint', 'controller', 'cli'];
 const layers: Readonly<Record<string, readonly string[]>> = {
   common: ['sys', 'engine', 'http2', 'http1', 'tls', 'hbone', 'mesh', 'decide', 'control'],
   'node-agent': ['capture', 'pods', 'identity', 'data'],
-  waypoint: ['routing', 'filters', 'proxy'],
+  waypoint: ['routing', 'resilience', 'filters', 'proxy'],
   controller: ['model', 'kube', 'lead', 'ca', 'push', 'status', 'api', 'dashboard'],
   cli: ['lint', 'up', 'commands'],
 };
@@ -31,12 +31,15 @@ const pure = [
   'common/address.ts',
   'common/errors.ts',
   'common/identity.ts',
+  'common/http1/',
   'common/http2/',
   'common/mesh/',
   'common/decide/',
   'common/hbone/',
   'controller/model/',
   'controller/push/scope.ts',
+  'waypoint/routing/',
+  'waypoint/resilience/',
   'node-agent/capture/rules.ts',
   'node-agent/capture/parse.ts',
 ];

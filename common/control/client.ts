@@ -15,6 +15,7 @@ import type { MeshUpdate } from '../mesh/update.ts';
 import type {
   AgentStatus,
   CertificateIssued,
+  EnrolledNamespace,
   HeldLeaf,
   ProofRow,
   ResumePoint,
@@ -41,6 +42,8 @@ export interface ControlClientDeps {
   readonly onUpdate: (update: MeshUpdate, epoch: string) => void | Promise<void>;
   /** Resolves when the roots are in force everywhere; that is then acknowledged. */
   readonly onTrust: (trust: Trust) => void | Promise<void>;
+  /** All namespaces that are enrolled, on each connection and after each change. */
+  readonly onNamespaces?: (namespaces: readonly EnrolledNamespace[]) => void | Promise<void>;
   readonly onConnected?: (connected: boolean) => void;
   readonly log: Logger;
   readonly random?: () => number;

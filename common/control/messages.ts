@@ -1,5 +1,5 @@
 /**
- * What controller and agents say to each other, version 1: docs/control-protocol.md explains it.
+ * What controller and agents say to each other: docs/control-protocol.md explains it.
  *
  * Every message is one JSON object in one WebSocket text frame, with a `type`. Both ends decode
  * strictly (schema.ts): a field that is missing, unknown or out of bounds ends the connection. So a
@@ -9,7 +9,10 @@ import type { Family } from '../address.ts';
 import type { MeshUpdate } from '../mesh/update.ts';
 
 /** The versions this build speaks; the agent offers all, the controller picks the highest shared. */
-export const PROTOCOL_VERSIONS: readonly number[] = [1];
+export const PROTOCOL_VERSIONS: readonly number[] = [1, 2];
+
+/** From this version on the controller says which namespaces are enrolled. */
+export const NAMESPACES_SINCE = 2;
 
 /** Where the controller serves agents, and the WebSocket subprotocol that both must name. */
 export const AGENT_PATH = '/v1/agent';
@@ -158,6 +161,20 @@ export interface UpdatePart extends MeshUpdate {
   readonly last: boolean;
 }
 
+/** What becomes of a pod of the namespace that starts and cannot be proven captured. */
+export type OnFailure = 'hold' | 'open';
+
+export interface EnrolledNamespace {
+  readonly name: string;
+  readonly onFailure: OnFailure;
+}
+
+/** All namespaces whose pods are enrolled unless they opt out; replaces the list before. */
+export interface Namespaces {
+  readonly type: 'namespaces';
+  readonly namespaces: readonly EnrolledNamespace[];
+}
+
 export interface CertificateIssued {
   readonly type: 'certificate';
   readonly id: number;
@@ -183,4 +200,4 @@ export interface CertificateRefused {
 }
 
 export type ControllerMessage =
-  Welcome | TrustMessage | UpdatePart | CertificateIssued | CertificateRefused;
+  Welcome | TrustMessage | UpdatePart | Namespaces | CertificateIssued | CertificateRefused;

@@ -1,8 +1,8 @@
 /**
  * The two doors of the control protocol: text of a peer in, a message of a known type out.
  *
- * Whatever is not exactly a message of protocol version 1 throws `MESSAGE_INVALID`; nobody further in
- * checks again.
+ * Whatever is not exactly a message of the protocol throws `MESSAGE_INVALID`; nobody further in checks
+ * again.
  */
 import {
   boolean,
@@ -27,9 +27,11 @@ import type {
   CertificateRefused,
   CertificateRequest,
   ControllerMessage,
+  EnrolledNamespace,
   HeldLeaf,
   Hello,
   Leaves,
+  Namespaces,
   Proof,
   ProofRow,
   ResumePoint,
@@ -44,6 +46,7 @@ import type {
 const MOST_OBJECTS = 65_536;
 const MOST_LEAVES = 1024;
 const MOST_ROWS = 2048;
+const MOST_NAMESPACES = 65_536;
 
 const id = integer(0, Number.MAX_SAFE_INTEGER);
 const version = id;
@@ -136,6 +139,16 @@ const controllerMessage = union<ControllerMessage>({
     authority,
   }),
   update: updatePart,
+  namespaces: object<Namespaces>({
+    type: oneOf('namespaces'),
+    namespaces: list(
+      object<EnrolledNamespace>({
+        name: matching(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'the name of a namespace'),
+        onFailure: oneOf('hold', 'open'),
+      }),
+      MOST_NAMESPACES,
+    ),
+  }),
   certificate: object<CertificateIssued>({
     type: oneOf('certificate'),
     id,

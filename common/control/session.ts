@@ -12,6 +12,7 @@ import {
   CLOSE_CODES,
   PROTOCOL_VERSIONS,
   type ControllerMessage,
+  type EnrolledNamespace,
   type ResumePoint,
   type Trust,
   type Welcome,
@@ -34,6 +35,8 @@ export interface SessionClient {
   readonly resume: () => ResumePoint | undefined;
   readonly onUpdate: (update: MeshUpdate, epoch: string) => void | Promise<void>;
   readonly onTrust: (trust: Trust) => void | Promise<void>;
+  /** Which namespaces are enrolled now; a controller of protocol version 1 never says it. */
+  readonly onNamespaces?: (namespaces: readonly EnrolledNamespace[]) => void | Promise<void>;
   readonly log: Logger;
   readonly timing?: Pick<SocketOptions, 'pingIntervalMs' | 'silenceLimitMs'>;
 }
@@ -133,6 +136,12 @@ export class Session {
         );
         break;
       }
+      case 'namespaces':
+        this.#enqueue(
+          async () => this.#client.onNamespaces?.(message.namespaces),
+          () => {},
+        );
+        break;
       case 'update': {
         const { epoch } = this.#welcome;
         const update = this.#assembly.add(message);

@@ -6,6 +6,7 @@
  * are consumed, or until the stream is cut, whichever comes first: none is booked for good.
  */
 import { CODE } from '../http2/frames.ts';
+import type { HeaderSource } from '../http2/hpack-encoder.ts';
 import { STREAM_WINDOW } from '../http2/limits.ts';
 import { ReceiveWindow } from '../http2/receive-window.ts';
 import type { MeshError } from '../errors.ts';
@@ -22,6 +23,8 @@ export interface StreamHost {
   /** Bytes of a stream are no longer held. */
   onConsumed(bytes: number): void;
   onEnded(stream: OpenStream, how: Ending): void;
+  /** The peer broke a rule in a stream, which is to be reset for it. */
+  onFault(stream: OpenStream, code: number): void;
 }
 
 export class OpenStream implements Stream, Sender {
@@ -36,6 +39,8 @@ export class OpenStream implements Stream, Sender {
   /** The request that is being handled ends the peer's direction; `onEnd` follows. */
   endsAtOnce = false;
   closed = false;
+  /** Bytes of content that must still come before the peer's end; -1 when it has not said. */
+  contentLeft = -1;
   readonly #host: StreamHost;
   readonly #received = new ReceiveWindow(STREAM_WINDOW, 0);
   /** Booked bytes of the frame at hand that have not come yet. */
@@ -99,6 +104,18 @@ export class OpenStream implements Stream, Sender {
     else this.reset(CODE.noError);
   }
 
+  sendHeaders(
+    what: 'inform' | 'final' | 'trailers',
+    source: HeaderSource,
+    endStream: boolean,
+  ): void {
+    if (this.closed || this.localEnded) return;
+    if (what === 'final') this.answered = true;
+    const ends = endStream || what === 'trailers';
+    this.#host.send.headersOf(this.id, source, ends);
+    if (ends) this.#endLocal();
+  }
+
   sendRoom(): number {
     return this.closed || this.localEnded ? 0 : this.#host.send.room(this);
   }
@@ -154,6 +171,13 @@ export class OpenStream implements Stream, Sender {
   /** Hands on data, unless the stream was cut while its frame was under way. */
   deliver(bytes: Buffer, from: number, to: number): void {
     if (this.#cut) return;
+    if (this.contentLeft >= 0) {
+      this.contentLeft -= to - from;
+      if (this.contentLeft < 0) {
+        this.#host.onFault(this, CODE.protocolError);
+        return;
+      }
+    }
     this.#undelivered -= to - from;
     if (this.owner === undefined) this.consumed(to - from);
     else this.owner.onData(bytes, from, to);
@@ -169,6 +193,10 @@ export class OpenStream implements Stream, Sender {
   /** The peer has ended its direction. */
   endRemote(): void {
     if (this.closed || this.remoteEnded) return;
+    if (this.contentLeft > 0) {
+      this.#host.onFault(this, CODE.protocolError);
+      return;
+    }
     this.remoteEnded = true;
     this.owner?.onEnd();
     if (this.localEnded) this.#close('ended');

@@ -33,6 +33,8 @@ export interface ConnectionEvents {
 export interface ReceiveDeps {
   readonly role: Role;
   readonly maxHeaderList: number;
+  /** What our SETTINGS say of the table that the peer's encoder may keep. */
+  readonly headerTable: number;
   readonly table: StreamTable;
   readonly send: SendSide;
   readonly guards: Guards;
@@ -175,8 +177,8 @@ export class ReceiveSide implements FrameSink {
       if (head.length > 0) throw http2Fault(CODE.frameSizeError, 'acknowledgment with settings');
       if (!send.peer.arrived)
         throw http2Fault(CODE.protocolError, 'acknowledgment before SETTINGS');
-      // Ours ask for no table; the peer has now emptied its own.
-      this.#decoder.limitTable(0);
+      // Tunnels ask for no table; the peer has now emptied its own.
+      this.#decoder.limitTable(this.#deps.headerTable);
       return;
     }
     if (head.length % 6 !== 0) throw http2Fault(CODE.frameSizeError, 'SETTINGS of odd length');

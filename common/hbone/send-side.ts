@@ -5,7 +5,7 @@
  * the connection are woken in the order in which they began to wait, and each gets one turn before
  * any gets a second. Nothing is queued here: what cannot be sent stays where it is.
  */
-import { HpackEncoder } from '../http2/hpack-encoder.ts';
+import { HpackEncoder, type HeaderSource } from '../http2/hpack-encoder.ts';
 import * as frames from '../http2/frames.ts';
 import { MAX_BLOCK_SENT, MAX_DATA_SENT } from '../http2/limits.ts';
 import type { PeerSettings } from '../http2/peer-settings.ts';
@@ -126,12 +126,18 @@ export class SendSide {
 
   /** Writes one HEADERS frame whose block `encode` writes. */
   headers(stream: number, mostBytes: number, endStream: boolean, encode: Encode): void {
+    this.headersOf(stream, { mostBytes, encode }, endStream);
+  }
+
+  /** Writes one HEADERS frame with the list of this source. */
+  headersOf(stream: number, source: HeaderSource, endStream: boolean): void {
+    const { mostBytes } = source;
     if (mostBytes > MAX_BLOCK_SENT) throw new RangeError('Cannot send headers: too long');
     const at = this.outlet.reserve(frames.HEADER_BYTES + mostBytes);
     const { bytes } = this.outlet;
     const start = at + frames.HEADER_BYTES;
     this.encoder.begin(bytes, start);
-    encode(this.encoder);
+    source.encode(this.encoder);
     const length = this.encoder.end() - start;
     const flags = frames.FLAG.endHeaders | (endStream ? frames.FLAG.endStream : 0);
     frames.writeHead(bytes, at, { length, type: frames.FRAME.headers, flags, stream });

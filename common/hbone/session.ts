@@ -10,6 +10,8 @@
  */
 import { MeshError } from '../errors.ts';
 import { faultCode, http2Fault } from '../http2/fault.ts';
+import type { HeaderSource } from '../http2/hpack-encoder.ts';
+import type { HttpMessage } from '../http2/http-message.ts';
 import { FrameReader } from '../http2/frame-reader.ts';
 import {
   CODE,
@@ -23,50 +25,17 @@ import * as limits from '../http2/limits.ts';
 import { PeerSettings } from '../http2/peer-settings.ts';
 import { ReceiveWindow } from '../http2/receive-window.ts';
 import { Guards } from './guards.ts';
-import {
-  encodeRequest,
-  requestBytes,
-  type ConnectRequest,
-  type InvalidRequest,
-} from './headers.ts';
+import { encodeRequest, requestBytes, type ConnectRequest } from './headers.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { OpenStream, type Ending, type StreamHost } from './open-stream.ts';
-import type { Outlet } from './outlet.ts';
 import { ReceiveSide } from './receive-side.ts';
 import { SendSide } from './send-side.ts';
+import type { SessionDeps, SessionOwner } from './session-owner.ts';
 import type { SessionState, StreamState } from './session-state.ts';
 import { maxHeaderList, StreamTable, type Role } from './stream-table.ts';
 import type { Stream } from './stream.ts';
 
-export interface SessionOwner {
-  /** The peer's SETTINGS came: with TLS 1.3 the first sign that it accepted our certificate. */
-  onReady(): void;
-  /** Server: a CONNECT, or a request that should be answered with 400. Set the stream's owner here. */
-  onRequest(stream: Stream, request: ConnectRequest | InvalidRequest): void;
-  /** The peer takes no new streams; those that are open go on. */
-  onGoAway(code: number): void;
-  /** The last open stream has ended. */
-  onIdle(): void;
-  /** The session is dead: close the transport once the outlet has been sent. */
-  onError(error: MeshError): void;
-  /** A stream has ended, or the peer allows more of them: `room()` may have grown. */
-  onRoom?(): void;
-}
-
-export interface SessionLimits {
-  /** Streams that a client may have open at our server. */
-  readonly maxStreams: number;
-  readonly rates: limits.Rates;
-}
-
-export interface SessionDeps {
-  readonly role: Role;
-  readonly outlet: Outlet;
-  readonly owner: SessionOwner;
-  /** Milliseconds that never go back. */
-  readonly now: () => number;
-  readonly limits?: Partial<SessionLimits>;
-}
+export type { SessionDeps, SessionLimits, SessionOwner } from './session-owner.ts';
 
 /** The peer must have sent SETTINGS within this time. */
 export const SETTINGS_TIMEOUT_MS = 10_000;
@@ -78,6 +47,9 @@ export const DRAIN_ANSWER_MS = 10_000;
 const DRAIN_PING = 0x64_72_61_69;
 const LIFE_PING = 0x6c_69_66_65;
 
+/** What an encoder of ordinary requests may keep: names and values come again and again. */
+const HEADER_TABLE = 4096;
+
 type Phase = 'new' | 'open' | 'draining' | 'dead';
 
 export class HboneSession {
@@ -85,6 +57,7 @@ export class HboneSession {
   readonly #owner: SessionOwner;
   readonly #now: () => number;
   readonly #maxStreams: number;
+  readonly #carriesRequests: boolean;
   readonly #send: SendSide;
   readonly #host: StreamHost;
   readonly #receiveSide: ReceiveSide;
@@ -104,6 +77,7 @@ export class HboneSession {
     this.#owner = owner;
     this.#now = now;
     this.#maxStreams = deps.limits?.maxStreams ?? limits.MAX_STREAMS;
+    this.#carriesRequests = deps.carries === 'requests';
     this.#startedAt = now();
     this.#keepAlive = new KeepAlive(this.#startedAt);
     this.#send = new SendSide(deps.outlet, new PeerSettings(role === 'client'));
@@ -112,6 +86,7 @@ export class HboneSession {
       send: this.#send,
       onConsumed: (bytes: number): void => this.#onConsumed(bytes),
       onEnded: (stream: OpenStream, how: Ending): void => this.#onEnded(stream, how),
+      onFault: (stream: OpenStream, code: number): void => this.#table.fault(stream, code),
     };
     this.#table = new StreamTable({
       role,
@@ -119,10 +94,15 @@ export class HboneSession {
       host: this.#host,
       guards,
       onRequest: (stream, request) => owner.onRequest(stream, request),
+      ...(this.#carriesRequests && {
+        onMessage: (stream: Stream, message: HttpMessage, endStream: boolean): void =>
+          owner.onMessage?.(stream, message, endStream),
+      }),
     });
     this.#receiveSide = new ReceiveSide({
       role,
-      maxHeaderList: maxHeaderList(role),
+      maxHeaderList: maxHeaderList(role, this.#carriesRequests),
+      headerTable: this.#carriesRequests ? HEADER_TABLE : 0,
       table: this.#table,
       send: this.#send,
       guards,
@@ -259,6 +239,18 @@ export class HboneSession {
     return stream;
   }
 
+  /** Client of ordinary requests: opens a stream with this one; throws as `open` does. */
+  openRequest(source: HeaderSource, endStream: boolean): Stream {
+    if (!this.canOpen() || source.mostBytes > limits.MAX_BLOCK_SENT) {
+      throw new MeshError('LIMIT_REACHED', 'Cannot open a stream: no room, or headers too long', {
+        details: { streams: this.streams, mostBytes: source.mostBytes },
+      });
+    }
+    const stream = this.#table.add();
+    stream.sendHeaders('inform', source, endStream);
+    return stream;
+  }
+
   /** The outlet is no longer blocked: those who wait may send. */
   onWritable(): void {
     if (this.#phase !== 'dead') this.#send.wake();
@@ -328,10 +320,10 @@ export class HboneSession {
 
   #settings(): readonly Setting[] {
     const common: readonly Setting[] = [
-      [SETTING.headerTableSize, 0],
+      [SETTING.headerTableSize, this.#carriesRequests ? HEADER_TABLE : 0],
       [SETTING.initialWindowSize, limits.STREAM_WINDOW],
       [SETTING.maxFrameSize, limits.MAX_FRAME],
-      [SETTING.maxHeaderListSize, maxHeaderList(this.#role)],
+      [SETTING.maxHeaderListSize, maxHeaderList(this.#role, this.#carriesRequests)],
     ];
     const own: Setting =
       this.#role === 'client'

@@ -9,6 +9,7 @@
 import * as limits from '../http2/limits.ts';
 import { http2Fault } from '../http2/fault.ts';
 import { CODE, LARGEST_STREAM_ID, LARGEST_WINDOW } from '../http2/frames.ts';
+import { readHttpMessage, type HttpMessage } from '../http2/http-message.ts';
 import { readMessage } from '../http2/message.ts';
 import type { Header } from '../http2/static-table.ts';
 import { EndedStreams } from './ended-streams.ts';
@@ -24,6 +25,11 @@ export interface TableDeps {
   readonly maxStreams: number;
   readonly host: StreamHost;
   readonly guards: Guards;
+  /**
+   * The session carries ordinary requests, and one came (server). Absent: it carries tunnels, and
+   * `onRequest` is told.
+   */
+  readonly onMessage?: (stream: OpenStream, message: HttpMessage, endStream: boolean) => void;
   /** A request came (server). */
   readonly onRequest: (stream: OpenStream, request: ConnectRequest | InvalidRequest) => void;
 }
@@ -113,8 +119,10 @@ export class StreamTable {
     if (stream === undefined) this.#onFirstHeaders(id, headers, endStream, fault);
     else if (fault) this.fault(stream, CODE.protocolError);
     else if (stream.remoteEnded) this.fault(stream, CODE.streamClosed);
-    else if (stream.answered || this.#deps.role === 'server')
-      this.fault(stream, CODE.protocolError);
+    else if (stream.answered || this.#deps.role === 'server') {
+      if (this.#deps.onMessage === undefined) this.fault(stream, CODE.protocolError);
+      else this.#onTrailers(stream, headers, endStream);
+    } else if (this.#deps.onMessage !== undefined) this.#onHead(stream, headers, endStream);
     else this.#onResponse(stream, headers, endStream);
   }
 
@@ -197,6 +205,10 @@ export class StreamTable {
       this.#refuse(id, CODE.refusedStream);
       return;
     }
+    if (this.#deps.onMessage !== undefined) {
+      this.#onHttpRequest(id, headers, endStream);
+      return;
+    }
     const message = readMessage(headers, 'request');
     if (typeof message === 'string') {
       this.#refuse(id, CODE.protocolError);
@@ -207,6 +219,49 @@ export class StreamTable {
     this.#streams.set(id, stream);
     this.#deps.onRequest(stream, readRequest(message));
     if (endStream) stream.endRemote();
+  }
+
+  #onHttpRequest(id: number, headers: readonly Header[], endStream: boolean): void {
+    const message = readHttpMessage(headers, 'request');
+    if (typeof message === 'string' || (endStream && message.length > 0)) {
+      this.#refuse(id, CODE.protocolError);
+      return;
+    }
+    const stream = new OpenStream(id, this.#deps.host);
+    stream.endsAtOnce = endStream;
+    stream.contentLeft = message.length;
+    this.#streams.set(id, stream);
+    this.#deps.onMessage?.(stream, message, endStream);
+    if (endStream) stream.endRemote();
+  }
+
+  /** A response of HTTP, or one that only informs. */
+  #onHead(stream: OpenStream, headers: readonly Header[], endStream: boolean): void {
+    const message = readHttpMessage(headers, 'response');
+    if (typeof message === 'string' || (message.status < 200 && endStream)) {
+      this.fault(stream, CODE.protocolError);
+      return;
+    }
+    if (message.status < 200) {
+      this.#deps.guards.count('idleFrames');
+      stream.owner?.onHead?.(message, false);
+      return;
+    }
+    stream.answered = true;
+    // What ends here may speak of a length that was not sent: HEAD and 304 do.
+    if (!endStream) stream.contentLeft = message.length;
+    stream.owner?.onHead?.(message, endStream);
+    if (endStream) stream.endRemote();
+  }
+
+  #onTrailers(stream: OpenStream, headers: readonly Header[], endStream: boolean): void {
+    const message = endStream ? readHttpMessage(headers, 'trailers') : 'no end';
+    if (typeof message === 'string') {
+      this.fault(stream, CODE.protocolError);
+      return;
+    }
+    if (stream.contentLeft <= 0) stream.owner?.onTrailers?.(message.headers);
+    stream.endRemote();
   }
 
   #onResponse(stream: OpenStream, headers: readonly Header[], endStream: boolean): void {
@@ -251,6 +306,7 @@ export class StreamTable {
 }
 
 /** hbone.md section 1.8: answers are short, requests may carry more. */
-export function maxHeaderList(role: Role): number {
+export function maxHeaderList(role: Role, carriesRequests: boolean): number {
+  if (carriesRequests) return limits.MAX_HEADER_LIST;
   return role === 'client' ? 16 * 1024 : limits.MAX_HEADER_LIST;
 }

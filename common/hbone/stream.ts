@@ -7,12 +7,19 @@
  * its own `sendEnd`; after `reset()` it hears nothing.
  */
 import type { MeshError } from '../errors.ts';
+import type { HeaderSource } from '../http2/hpack-encoder.ts';
+import type { HttpMessage } from '../http2/http-message.ts';
+import type { Header } from '../http2/static-table.ts';
 import type { ConnectResponse } from './headers.ts';
 import type { StreamState } from './session-state.ts';
 
 export interface StreamOwner {
   /** Client: the answer to the CONNECT. Data follows only a 2xx. */
   onResponse(status: number, response: ConnectResponse): void;
+  /** Client of a session of requests: a response, or one that only informs; data follows a final one. */
+  onHead?(message: HttpMessage, endStream: boolean): void;
+  /** Session of requests: the fields that end the peer's direction; `onEnd` follows. */
+  onTrailers?(fields: readonly Header[]): void;
   /** Bytes came; they are lent for this call only. */
   onData(bytes: Buffer, from: number, to: number): void;
   /** The peer sends no more. */
@@ -39,6 +46,15 @@ export interface Stream {
   readonly unconsumed: number;
   /** Server: answers the CONNECT. Any status but 2xx also ends the stream. */
   respond(status: number, response?: ConnectResponse): void;
+  /**
+   * Session of requests: sends a header list. One that informs leaves all open, the final one begins
+   * the response (server), trailers end our direction, and so does `endStream`.
+   */
+  sendHeaders(
+    what: 'inform' | 'final' | 'trailers',
+    source: HeaderSource,
+    endStream: boolean,
+  ): void;
   /**
    * How many bytes may be sent at once: windows, the peer's frame size, and an outlet that is not
    * blocked. When it is 0, `onSendRoom` follows as soon as it may be more.

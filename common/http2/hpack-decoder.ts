@@ -92,7 +92,7 @@ export class HpackDecoder {
     const indexed = (first & 0xc0) === 0x40;
     const index = this.#integer(indexed ? 6 : 4);
     const name = index === 0 ? this.#string() : this.#entry(index).name;
-    const header = { name, value: this.#string() };
+    const header = { name, value: this.#string(), isGood: false };
     if (indexed) this.#remember(header);
     return header;
   }

@@ -5,7 +5,7 @@
  * indexes; so two sessions never differ in what they know, and a block can be read by itself. The
  * first block after each SETTINGS of the peer that speaks of the table says that ours is empty.
  */
-import { STATIC_NAME } from './static-table.ts';
+import { STATIC_NAME, STATIC_TABLE } from './static-table.ts';
 
 const NO_TABLE = 0x20;
 const STATIC_STATUS: ReadonlyMap<number, number> = new Map([
@@ -17,6 +17,18 @@ const STATIC_STATUS: ReadonlyMap<number, number> = new Map([
   [404, 13],
   [500, 14],
 ]);
+
+/** By name: an entry of the static table that has it. */
+const INDEX_BY_NAME: ReadonlyMap<string, number> = new Map(
+  STATIC_TABLE.map(({ name }, i) => [name, i + 1] as const),
+);
+
+/** A header list that writes itself. */
+export interface HeaderSource {
+  /** At most as many bytes as its block can need. */
+  readonly mostBytes: number;
+  encode(encoder: HpackEncoder): void;
+}
 
 /** What a literal can need beside its characters: a type byte and two lengths. */
 const LITERAL_OVERHEAD = 11;
@@ -67,6 +79,10 @@ export class HpackEncoder {
   }
 
   method(method: string): void {
+    if (method === 'GET' || method === 'POST') {
+      this.#put(method === 'GET' ? 0x82 : 0x83);
+      return;
+    }
     this.#put(STATIC_NAME.method);
     this.#string(method);
   }
@@ -74,6 +90,34 @@ export class HpackEncoder {
   authority(authority: string): void {
     this.#put(STATIC_NAME.authority);
     this.#string(authority);
+  }
+
+  scheme(scheme: string): void {
+    this.#put(scheme === 'https' ? 0x87 : 0x86);
+  }
+
+  path(path: string): void {
+    if (path === '/') {
+      this.#put(0x84);
+      return;
+    }
+    this.#put(STATIC_NAME.path);
+    this.#string(path);
+  }
+
+  /** A field whose name, in lower case, may be one of the static table. */
+  named(name: string, value: string): void {
+    const index = INDEX_BY_NAME.get(name);
+    if (index === undefined) {
+      this.field(name, value);
+      return;
+    }
+    if (index < 15) this.#put(index);
+    else {
+      this.#put(15);
+      this.#put(index - 15);
+    }
+    this.#string(value);
   }
 
   /** A field whose name we write out, in lower case. */

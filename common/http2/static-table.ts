@@ -2,6 +2,8 @@
 export interface Header {
   readonly name: string;
   readonly value: string;
+  /** Its octets were judged before: entries of the tables come again and again. */
+  isGood?: boolean;
 }
 
 const ENTRIES = `
@@ -72,9 +74,9 @@ export const STATIC_TABLE: readonly Header[] = ENTRIES.trim()
   .split('\n')
   .map((line) => {
     const space = line.indexOf(' ');
-    if (space < 0) return { name: line, value: '' };
-    return { name: line.slice(0, space), value: line.slice(space + 1) };
+    if (space < 0) return { name: line, value: '', isGood: false };
+    return { name: line.slice(0, space), value: line.slice(space + 1), isGood: false };
   });
 
 /** Indexes that our encoder uses. */
-export const STATIC_NAME = { authority: 1, method: 2, status: 8 } as const;
+export const STATIC_NAME = { authority: 1, method: 2, path: 4, status: 8 } as const;

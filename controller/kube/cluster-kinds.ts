@@ -18,7 +18,7 @@ import {
   type Path,
   type Schema,
 } from './schema.ts';
-import { KINDS } from './schemas/kinds.ts';
+import { KINDS, type Declared } from './schemas/kinds.ts';
 import { servedMeta } from './schemas/served-meta.ts';
 import { servedNetworkPolicy } from './schemas/network-policy.ts';
 import { servedPod } from './schemas/served-pod.ts';
@@ -94,11 +94,14 @@ export function readCustom(kind: CustomKind['kind'], raw: unknown): Judged {
     const { apiVersion: _version, kind: _kind, metadata, ...rest } = raw;
     const schema = KINDS[customKind(kind)].schema;
     const read = schema.read({ ...rest, metadata: authored(metadata) }, [], report);
-    // The schemas of these kinds give objects of the model.
-    return read?.kind === 'Pod' || read?.kind === 'Deployment' || read?.kind === 'ServiceAccount'
-      ? undefined
-      : read;
+    return read !== undefined && isCustom(read) ? read : undefined;
   });
+}
+
+function isCustom(
+  one: Declared,
+): one is Extract<Declared, { kind: (typeof CUSTOM_KINDS)[number] }> {
+  return CUSTOM_KINDS.some((kind) => kind === one.kind);
 }
 
 function judge(

@@ -123,6 +123,14 @@ function referencesOf(located: Located, world: World): Problem[] {
     case 'NetworkPolicy':
     case 'AuthorizationPolicy':
     case 'PeerAuthentication':
+    // What a route refers to and does not find is said by its status, which is a warning here.
+    case 'HTTPRoute':
+    case 'GRPCRoute':
+    case 'TLSRoute':
+    case 'TCPRoute':
+    case 'UDPRoute':
+    case 'Gateway':
+    case 'ReferenceGrant':
       break;
   }
   return [];

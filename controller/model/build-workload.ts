@@ -34,17 +34,25 @@ export function podWorkloadUid(key: string, options: ModelOptions): string {
   return `${options.cluster}//Pod/${key}`;
 }
 
-/** A pod is in the mesh view from its first address to its last process. */
+/** A pod is a workload from its first address to its last process. */
 export function isLive(pod: PodObject): boolean {
-  return pod.addresses.length > 0 && pod.phase !== 'Succeeded' && pod.phase !== 'Failed';
+  return pod.addresses.length > 0 && !hasEnded(pod);
 }
 
+function hasEnded({ phase }: PodObject): boolean {
+  return phase === 'Succeeded' || phase === 'Failed';
+}
+
+/**
+ * What a pod is to the mesh, and to the agent of its node. The agent hears of it as soon as it has a
+ * node, before it has an address: it must be captured before it runs.
+ */
 export function buildPod(
   pod: PodObject,
   store: Store,
   options: ModelOptions,
-): { workload: Workload; placed: PlacedPod } | undefined {
-  if (!isLive(pod)) return undefined;
+): { workload: Workload | undefined; placed: PlacedPod } | undefined {
+  if (hasEnded(pod) || (!isLive(pod) && (pod.node === '' || pod.terminating))) return undefined;
   const key = keyOf(pod.meta);
   const uid = podWorkloadUid(key, options);
   const namespace = store.namespaces.get(pod.meta.namespace)?.meta;
@@ -78,7 +86,7 @@ export function buildPod(
       options: captureOptionsOf(pod, namespace),
     },
   };
-  return { workload, placed };
+  return { workload: isLive(pod) ? workload : undefined, placed };
 }
 
 export function buildWorkloadEntry(

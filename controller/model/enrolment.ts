@@ -5,6 +5,7 @@
  * exclusion that cannot be read excludes nothing: a typo must not open a hole.
  */
 import { parseCidr } from '#common/address.ts';
+import type { EnrolledNamespace } from '#common/control/messages.ts';
 import type { CaptureOptions } from '#common/mesh/workload.ts';
 import type { ModelOptions } from './diff.ts';
 import {
@@ -16,6 +17,7 @@ import {
   EXCLUDE_OUTBOUND_CIDRS,
   EXCLUDE_OUTBOUND_PORTS,
   FAIL_OPEN,
+  ON_FAILURE,
   SIDECAR,
   isOn,
   read,
@@ -32,16 +34,36 @@ export function exemptionOf(
   options: ModelOptions,
 ): string {
   const { labels } = pod.meta;
-  const mode = read(labels, DATAPLANE_MODE) ?? read(namespace?.labels ?? {}, DATAPLANE_MODE);
+  const mode = read(labels, DATAPLANE_MODE) ?? modeOf(namespace);
   const own = read(labels, DATAPLANE_MODE);
   if (pod.hostNetwork) return 'host network';
-  if (pod.meta.namespace === options.rootNamespace) return 'system namespace';
-  if (options.excludedNamespaces.includes(pod.meta.namespace)) return 'excluded namespace';
+  const exempt = namespaceExemption(pod.meta.namespace, options);
+  if (exempt !== '') return exempt;
   if (read(pod.meta.annotations, SIDECAR) !== undefined) return 'has a sidecar';
   if (mode === undefined) return 'not labelled';
   if (mode === 'none') return own === 'none' ? 'opted out' : 'namespace opted out';
   if (mode !== 'ambient') return `unknown dataplane mode "${mode}"`;
   return isOn(pod.meta, BYPASS) ? 'bypass' : '';
+}
+
+/** What is said of a namespace to those who gate the start of pods; undefined when not enrolled. */
+export function enrolledNamespace(
+  namespace: Meta,
+  options: ModelOptions,
+): EnrolledNamespace | undefined {
+  const { name } = namespace;
+  if (modeOf(namespace) !== 'ambient' || namespaceExemption(name, options) !== '') return undefined;
+  const isOpen = readEither(namespace, ON_FAILURE)?.toLowerCase() === 'open';
+  return { name, onFailure: isOpen ? 'open' : 'hold' };
+}
+
+function modeOf(namespace: Meta | undefined): string | undefined {
+  return read(namespace?.labels ?? {}, DATAPLANE_MODE);
+}
+
+function namespaceExemption(name: string, options: ModelOptions): string {
+  if (name === options.rootNamespace) return 'system namespace';
+  return options.excludedNamespaces.includes(name) ? 'excluded namespace' : '';
 }
 
 export function captureOptionsOf(pod: PodObject, namespace: Meta | undefined): CaptureOptions {

@@ -6,6 +6,7 @@
  * out different is in the diff. The order of changes inside one call does not matter; a call is
  * applied as a whole, so a workload never lists a policy or a service of a later call.
  */
+import type { EnrolledNamespace } from '#common/control/messages.ts';
 import type { Policy } from '#common/mesh/policy.ts';
 import type { Service } from '#common/mesh/service.ts';
 import type { Workload } from '#common/mesh/workload.ts';
@@ -27,6 +28,7 @@ import {
   type PlacedPod,
 } from './diff.ts';
 import { Dirty } from './dirty.ts';
+import { enrolledNamespace } from './enrolment.ts';
 import { equal } from './equal.ts';
 import { buildNetworkPolicy } from './network-policy.ts';
 import { keyOf } from './objects.ts';
@@ -99,6 +101,13 @@ export class Model {
       warnings: [...this.#warnings.values()].flat(),
       rebuilt: { workloads: 0, services: 0, policies: 0 },
     };
+  }
+
+  /** The namespaces whose pods are enrolled unless they opt out, by name. */
+  enrolledNamespaces(): readonly EnrolledNamespace[] {
+    return [...this.#store.namespaces.values()]
+      .flatMap(({ meta }) => enrolledNamespace(meta, this.options) ?? [])
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   #record(change: ObjectChange, dirty: Dirty): void {

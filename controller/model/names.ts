@@ -9,6 +9,10 @@ export const DATAPLANE_MODE = ['plumbline.dev/dataplane-mode', 'istio.io/datapla
 export const BYPASS = ['plumbline.dev/bypass'] as const;
 /** On a namespace: no fence, so that a broken capture passes traffic in clear, counted and shown. */
 export const FAIL_OPEN = ['plumbline.dev/fail-open'] as const;
+/**
+ * On a namespace: what becomes of a pod that starts and cannot be proven captured, `hold` or `open`.
+ */
+export const ON_FAILURE = ['plumbline.dev/on-failure'] as const;
 export const DNS_CAPTURE = ['plumbline.dev/dns-capture', 'ambient.istio.io/dns-capture'] as const;
 /** Cut the connections that stood before a running pod was enrolled. */
 export const CUT_EXISTING = ['plumbline.dev/cut-existing'] as const;

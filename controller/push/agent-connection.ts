@@ -9,6 +9,7 @@
 import type { KeyObject } from 'node:crypto';
 import {
   CLOSE_CODES,
+  NAMESPACES_SINCE,
   PROTOCOL_VERSIONS,
   REFUSAL_CODES,
   type AgentMessage,
@@ -16,6 +17,7 @@ import {
   type CertificateRefused,
   type CertificateRequest,
   type ControllerMessage,
+  type EnrolledNamespace,
   type HeldLeaf,
   type Hello,
   type ProofRow,
@@ -53,6 +55,7 @@ export interface ConnectionDeps {
   readonly snapshots: Gate;
   readonly requests: Rate;
   readonly trust: () => Trust;
+  readonly namespaces: () => readonly EnrolledNamespace[];
   readonly issue: (identity: Identity, key: KeyObject) => IssuedLeaf;
   /** Something that a rotation may wait for has changed. */
   readonly onProgress: () => void;
@@ -75,6 +78,7 @@ export class AgentConnection {
   readonly #late: NodeJS.Timeout;
   #hello: Hello | undefined;
   #feed: Feed | undefined;
+  #protocol = 0;
   #closed = false;
   #applied = 0;
   #generation = 0;
@@ -137,6 +141,12 @@ export class AgentConnection {
   /** The roots or the authority have changed. */
   sendTrust(): void {
     if (this.#hello !== undefined) this.#send({ type: 'trust', ...this.#deps.trust() });
+  }
+
+  /** Other namespaces are enrolled now; an agent that speaks the first version is not told. */
+  sendNamespaces(): void {
+    if (this.#protocol < NAMESPACES_SINCE) return;
+    this.#send({ type: 'namespaces', namespaces: this.#deps.namespaces() });
   }
 
   close(code: number, reason: string): void {
@@ -204,10 +214,12 @@ export class AgentConnection {
       return;
     }
     this.#hello = hello;
+    this.#protocol = protocol;
     const { resume } = hello;
     const resumed = resume?.epoch === epoch && state.canResume(this.node, resume.version);
     this.#send({ type: 'welcome', protocol, epoch, trustDomain, version, resumed });
     this.sendTrust();
+    this.sendNamespaces();
     const from = resumed ? resume.version : undefined;
     this.#applied = from ?? 0;
     const send = async (message: Message): Promise<void> => this.#deps.wire.send(message);

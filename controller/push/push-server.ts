@@ -16,6 +16,7 @@ import {
   CLOSE_CODES,
   SUBPROTOCOL,
   type AgentStatus,
+  type EnrolledNamespace,
   type ProofRow,
 } from '#common/control/messages.ts';
 import { Gate } from '#common/gate.ts';
@@ -72,6 +73,7 @@ export class PushServer implements Part {
     perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   });
+  #namespaces: readonly EnrolledNamespace[] = [];
   #tick: NodeJS.Timeout | undefined;
   #renewAtMs = 0;
   /** Connections refused for their token. */
@@ -137,6 +139,13 @@ export class PushServer implements Part {
   /** The mesh state has a new version. */
   wake(): void {
     for (const agent of this.#agents) agent.wake();
+  }
+
+  /** Says which namespaces are enrolled. */
+  setNamespaces(namespaces: readonly EnrolledNamespace[]): void {
+    if (JSON.stringify(namespaces) === JSON.stringify(this.#namespaces)) return;
+    this.#namespaces = namespaces;
+    for (const agent of this.#agents) agent.sendNamespaces();
   }
 
   /** The CA has changed its roots or its authority. */
@@ -238,6 +247,7 @@ export class PushServer implements Part {
       snapshots: this.#snapshots,
       requests,
       trust: () => ca.trust,
+      namespaces: () => this.#namespaces,
       issue: (identity, key) => ca.issue(identity, key),
       onProgress: () => void this.advanceRotation(),
       onProof,

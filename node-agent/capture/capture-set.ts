@@ -37,6 +37,8 @@ export interface CaptureSetDeps {
   readonly log: Logger;
   readonly prover: Prover;
   readonly hostRules?: Pick<HostRules, 'set' | 'remove' | 'repair'>;
+  /** Whether it is this agent that repairs: two that differ would undo each other's work. */
+  readonly mayRepair?: () => boolean;
   /** Told after every proof, and when a pod's phase changes. */
   readonly onState?: (state: PodCaptureState) => void;
   readonly onDrift?: (podUid: string, drifts: readonly Drift[]) => void;
@@ -76,10 +78,15 @@ export class CaptureSet {
     this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
   }
 
-  /** Stops watching. The rules stay: a pod whose agent is gone must not talk in clear. */
-  stop(): void {
+  /** Looks no more until `start`: somebody else may be about to take the pods over. */
+  pause(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** Stops watching. The rules stay: a pod whose agent is gone must not talk in clear. */
+  stop(): void {
+    this.pause();
     for (const podUid of this.#pods.keys()) this.forget(podUid);
   }
 
@@ -236,6 +243,7 @@ export class CaptureSet {
   }
 
   async #repair(entry: PodEntry): Promise<void> {
+    if (this.#deps.mayRepair?.() === false) return;
     entry.isBusy = true;
     const { podUid } = entry.pod;
     try {
@@ -327,6 +335,7 @@ export class CaptureSet {
 
   async #repairHost(now: number): Promise<void> {
     this.#hostAt = now + HOST_RULES_EVERY_MS;
+    if (this.#deps.mayRepair?.() === false) return;
     try {
       if ((await this.#deps.hostRules?.repair()) === true) {
         this.#deps.log.warn('rules of the node repaired');

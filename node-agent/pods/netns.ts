@@ -1,5 +1,5 @@
 /**
- * Finds the network namespaces of this node's pods: a directory with one file for each, named for
+ * Finds the network namespaces of pods where somebody names them for us: a directory with one file for each, named for
  * the pod's uid, either a bind mount of the namespace or a link to it.
  *
  * A file is trusted only when it *is* a network namespace, and never when it is the node's own: to
@@ -10,20 +10,13 @@ import { type FSWatcher, fstatSync, readdirSync, statSync, watch } from 'node:fs
 import { join } from 'node:path';
 import { MeshError } from '#common/errors.ts';
 import { closeNetns, openNetns } from '#common/sys/netns.ts';
-
-export interface PodNetns {
-  readonly podUid: string;
-  /** An open descriptor; whoever asked for it closes it. */
-  readonly fd: number;
-  /** The same for the same namespace, for as long as anything holds that open. */
-  readonly identity: string;
-}
+import type { PodNamespaces, PodNetns } from './namespaces.ts';
 
 const POD_UID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 /** The mount on a file is no event of its directory, so the directory is looked at as well. */
 const LOOK_EVERY_MS = 1000;
 
-export class NetnsDirectory {
+export class NetnsDirectory implements PodNamespaces {
   readonly #path: string;
   readonly #node: string;
   readonly #device: number;
@@ -39,7 +32,6 @@ export class NetnsDirectory {
     this.#node = `${dev}:${ino}`;
   }
 
-  /** Opens a pod's namespace; undefined when it is not there (yet). */
   open(podUid: string): PodNetns | undefined {
     const path = this.#fileOf(podUid);
     if (this.#identityAt(path) === undefined) return undefined;
@@ -47,7 +39,9 @@ export class NetnsDirectory {
     // Asked again of what was opened: the file may have become another one meanwhile.
     const { dev, ino } = fstatSync(fd);
     const identity = `${dev}:${ino}`;
-    if (dev === this.#device && identity !== this.#node) return { podUid, fd, identity };
+    if (dev === this.#device && identity !== this.#node) {
+      return { podUid, fd, identity, addresses: [] };
+    }
     closeNetns(fd);
     if (identity !== this.#node) return undefined;
     throw new MeshError(
@@ -57,7 +51,6 @@ export class NetnsDirectory {
     );
   }
 
-  /** The uids of all pods that have a namespace now, with the identity of each. */
   list(): ReadonlyMap<string, string> {
     const found = new Map<string, string>();
     for (const name of this.#names()) {
@@ -68,7 +61,6 @@ export class NetnsDirectory {
     return found;
   }
 
-  /** Calls back at once and whenever `list` has changed, until `stop`. */
   start(onChange: (pods: ReadonlyMap<string, string>) => void): void {
     const look = (): void => {
       const pods = this.list();

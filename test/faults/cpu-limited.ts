@@ -5,6 +5,8 @@ import { onBench } from './world.ts';
 
 const CORES = 0.2;
 const HEALTH_MS = 1000;
+/** In the short form, whose machine may be busy with other tests. */
+const HEALTH_QUICK_MS = 4000;
 
 export const scenario = onBench({
   name: 'cpu-limited',
@@ -41,7 +43,8 @@ export const scenario = onBench({
         'slowest answer': ms(Math.max(...health)),
       },
       marks: {
-        'health answers within 1 s': unhealthy === 0 && Math.max(...health) <= HEALTH_MS,
+        'health answers in time':
+          unhealthy === 0 && Math.max(...health) <= (quick ? HEALTH_QUICK_MS : HEALTH_MS),
         'it is not started anew': agent.pid === pid,
         'nothing fails': limited.failed === 0 && limited.requests > 0,
       },

@@ -51,6 +51,7 @@ export const scenario = onBench({
         'requests on what stood': standing.requests,
         'of them failed': standing.failed,
         'standing connections broken': standing.broken,
+        'what failed': JSON.stringify(standing.errors),
         'accepting again after': ms(resumed),
       },
       marks: {

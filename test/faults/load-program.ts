@@ -132,7 +132,8 @@ class Call {
     if (oldest === undefined || oldest.dueMs >= limit) return;
     for (let i = 0; i < this.#waiting.size; i += 1) this.#onBad('no answer in time');
     this.#waiting.clear();
-    this.#socket?.destroy();
+    // With a reason: an end in the midst of a frame that nobody here made is a fault of the mesh.
+    this.#socket?.destroy(new Error('no answer in time'));
   }
 
   #send(dueMs: number): void {

@@ -24,7 +24,7 @@ export const scenario = onBench({
     };
     const usual = await world.during(1000);
     // The everyday suite shares its machine.
-    const limitMs = SERVED_AGAIN_MS + (quick ? 200 + 3 * usual.freshWorstMs : 0);
+    const limitMs = SERVED_AGAIN_MS + (quick ? 900 + 3 * usual.freshWorstMs : 0);
     await end(0);
     const died = await msUntil(async () => (await deaths()) === 1, 5000);
     await delay(1500);

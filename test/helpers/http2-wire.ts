@@ -6,7 +6,7 @@
 import type { MeshError } from '../../common/errors.ts';
 import type { ConnectRequest, InvalidRequest } from '../../common/hbone/headers.ts';
 import type { Outlet } from '../../common/hbone/outlet.ts';
-import { HboneSession, type SessionLimits } from '../../common/hbone/session.ts';
+import { HboneSession, type SessionLimits, type SessionOwner } from '../../common/hbone/session.ts';
 import type { Role } from '../../common/hbone/stream-table.ts';
 import type { Stream } from '../../common/hbone/stream.ts';
 import { Recorder } from './http2-streams.ts';
@@ -127,6 +127,8 @@ export interface BenchOptions {
   readonly settings?: Buffer;
   /** A stage to use again, instead of a new one. */
   readonly outlet?: MemoryOutlet;
+  readonly carries?: 'tunnels' | 'requests';
+  readonly onMessage?: SessionOwner['onMessage'];
   /** Leave out what opens a connection. */
   readonly silent?: boolean;
 }
@@ -143,12 +145,14 @@ export function bench(role: Role, options: BenchOptions = {}): Bench {
     outlet,
     now: () => clock.now,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.carries === undefined ? {} : { carries: options.carries }),
     owner: {
       onReady: () => heard.push('ready'),
       onRequest: (stream, request) => {
         requests.push({ stream, request });
         options.onRequest?.(stream, request);
       },
+      onMessage: (stream, message, ends) => options.onMessage?.(stream, message, ends),
       onGoAway: (code) => heard.push(`goaway ${code}`),
       onIdle: () => heard.push('idle'),
       onError: (error) => {

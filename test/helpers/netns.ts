@@ -200,8 +200,9 @@ function createNetns(owned: Owned, name: string): Netns {
   owned.spaces.set(name, fd);
   const exec = (command: string): string => run('nsenter', [`--net=${path}`, 'sh', '-c', command]);
   // A link-local address that still looks for duplicates holds IPv6 back for a second or two.
-  exec('sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.dad_transmits=0');
-  ip(name, ['link set lo up']);
+  exec(
+    'cd /proc/sys/net/ipv6/conf/default && echo 0 >accept_dad && echo 0 >dad_transmits && exec ip link set lo up',
+  );
   return {
     name,
     path,

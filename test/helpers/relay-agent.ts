@@ -72,9 +72,11 @@ export class RelayAgent {
   }
 
   #accept(netns: number, podUid: string, direction: Carried['direction'], client: Socket): void {
+    client.on('error', () => client.destroy());
     const bound = originalDestination(fdOf(client));
-    const from = (client.remoteAddress ?? '').replace(/^::ffff:/, '');
-    if (bound === undefined) {
+    // Who has reset it meanwhile has no address any more.
+    const from = client.remoteAddress?.replace(/^::ffff:/, '');
+    if (bound === undefined || from === undefined) {
       client.destroy();
       return;
     }

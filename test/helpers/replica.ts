@@ -42,7 +42,8 @@ export class Replica {
     const args = ['--disable-warning=ExperimentalWarning', MAIN, ...this.#flags];
     const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
     createInterface(child.stdout).on('line', (line) => {
-      this.lines.push(JSON.parse(line) as Record<string, unknown>);
+      const parsed: unknown = JSON.parse(line);
+      if (typeof parsed === 'object' && parsed !== null) this.lines.push({ ...parsed });
     });
     this.#child = child;
   }

@@ -10,6 +10,7 @@ import { CaptureWatch, WATCH_TURNS, watchedTables } from '../../node-agent/captu
 import { EVERYTHING, GOLDEN, PLAIN, spellSaved } from '../helpers/capture-golden.ts';
 import { createNet, needsRoot as skip } from '../helpers/netns.ts';
 import { silent } from '../helpers/silent-log.ts';
+import { SLACK } from '../helpers/slack.ts';
 
 const command = createCommand();
 
@@ -99,7 +100,7 @@ for (const flavour of ['nft', 'legacy'] as const) {
       t.comment(
         `${micros.toFixed(1)} us a question, ${((micros * 400) / 10_000).toFixed(2)} % of a core`,
       );
-      t.ok(micros < (flavour === 'nft' ? 50 : 100));
+      t.ok(micros < SLACK * 50);
     },
   );
 

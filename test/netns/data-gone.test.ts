@@ -6,9 +6,10 @@ import type { Workload } from '#common/mesh/workload.ts';
 import { World, type WorldPod } from '../helpers/data-world.ts';
 import { needsRoot as skip } from '../helpers/netns.ts';
 import { greet, greeter, PodClient } from '../helpers/pod-apps.ts';
+import { SLACK } from '../helpers/slack.ts';
 
 /** Far below the 20 s after which unanswered PINGs end a tunnel. */
-const SOON_MS = 3000;
+const SOON_MS = SLACK * 3000;
 
 /** The mesh learns that a pod is no more. */
 function drop(world: World, pod: WorldPod): void {

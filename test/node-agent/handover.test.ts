@@ -39,10 +39,12 @@ function setUp(t: Test, give = (): Giving => nothing) {
   listen(fd);
   const pods: PodListeners[] = [{ podUid: 'p1', listeners: [{ service: 'outbound', fd }] }];
   const taken = Promise.withResolvers<void>();
+  const resting: boolean[] = [];
   const server = new HandoverServer({
     path,
     log,
     prepare: async () => undefined,
+    taking: (isTaking) => resting.push(isTaking),
     listeners: () => pods,
     give: async () => give(),
     given: async () => undefined,
@@ -55,7 +57,7 @@ function setUp(t: Test, give = (): Giving => nothing) {
     closeFd(fd);
     rmSync(directory, { recursive: true });
   });
-  return { path, server, fd, port: localOf(fd)?.port ?? 0, taken: taken.promise, lines };
+  return { path, server, fd, port: localOf(fd)?.port ?? 0, taken: taken.promise, lines, resting };
 }
 
 test('takeOver() finds nobody when there is no predecessor', async (t) => {
@@ -83,7 +85,7 @@ test('takeOver() receives the very listener, with the connection that waits in i
 });
 
 test('a hand-over that is cut leaves the predecessor in service for the next', async (t) => {
-  const { path, server, taken, lines } = setUp(t);
+  const { path, server, taken, lines, resting } = setUp(t);
   await server.start();
   const first = await takeOver(path, never);
   first?.cancel();
@@ -92,6 +94,7 @@ test('a hand-over that is cut leaves the predecessor in service for the next', a
   t.notOk(lines.some((line) => line.includes('took the listeners')));
   await second?.confirm();
   await taken;
+  t.strictSame(resting, [true, false, true], 'rests while somebody takes over, and no longer');
   t.ok(lines.some((line) => line.includes('took the listeners')));
 });
 

@@ -14,13 +14,21 @@ import type {
   ServiceEntryObject,
   WorkloadEntryObject,
 } from '../../model/objects.ts';
+import type {
+  GatewayObject,
+  ReferenceGrantObject,
+  RouteObject,
+} from '../../model/route-objects.ts';
 import { convert, record, required, withDefault, type Schema } from '../schema.ts';
 import { authorizationPolicySchema, peerAuthenticationSchema } from './authorization-policy.ts';
 import { deploymentSchema, type DeploymentObject } from './deployment.ts';
 import { endpointSliceSchema } from './endpoint-slice.ts';
 import { serviceEntrySchema, workloadEntrySchema } from './entries.ts';
+import { gatewaySchema, referenceGrantSchema } from './gateway.ts';
+import { GATEWAY_V1, GATEWAY_V1_OR_BETA } from './gateway-shared.ts';
 import { networkPolicySchema } from './network-policy.ts';
 import { podSchema, type PodSpec } from './pod.ts';
+import { grpcRouteSchema, httpRouteSchema, tcpRouteSchema, tlsRouteSchema } from './routes.ts';
 import { serviceSchema, type DeclaredService } from './service.ts';
 import { clusterMeta, namespacedMeta } from './shared.ts';
 
@@ -48,7 +56,10 @@ export type Declared =
   | AuthorizationPolicyObject
   | PeerAuthenticationObject
   | ServiceEntryObject
-  | WorkloadEntryObject;
+  | WorkloadEntryObject
+  | RouteObject
+  | GatewayObject
+  | ReferenceGrantObject;
 
 export interface Kind {
   readonly apiVersions: readonly string[];
@@ -83,7 +94,8 @@ const pod = convert(podSchema, ({ metadata, spec }): DeclaredPod => ({
   spec,
 }));
 
-export const KINDS: Readonly<Record<Declared['kind'], Kind>> = {
+/** UDPRoute has no row: UDP is not carried, so it is refused like any kind that we do not know. */
+export const KINDS: Readonly<Record<Exclude<Declared['kind'], 'UDPRoute'>, Kind>> = {
   Namespace: { apiVersions: ['v1'], schema: namespace },
   Node: { apiVersions: ['v1'], schema: node },
   ServiceAccount: { apiVersions: ['v1'], schema: serviceAccount },
@@ -96,4 +108,10 @@ export const KINDS: Readonly<Record<Declared['kind'], Kind>> = {
   PeerAuthentication: { apiVersions: SECURITY, schema: peerAuthenticationSchema },
   ServiceEntry: { apiVersions: NETWORKING, schema: serviceEntrySchema },
   WorkloadEntry: { apiVersions: NETWORKING, schema: workloadEntrySchema },
+  HTTPRoute: { apiVersions: GATEWAY_V1_OR_BETA, schema: httpRouteSchema },
+  GRPCRoute: { apiVersions: GATEWAY_V1, schema: grpcRouteSchema },
+  TLSRoute: { apiVersions: GATEWAY_V1, schema: tlsRouteSchema },
+  TCPRoute: { apiVersions: GATEWAY_V1, schema: tcpRouteSchema },
+  Gateway: { apiVersions: GATEWAY_V1_OR_BETA, schema: gatewaySchema },
+  ReferenceGrant: { apiVersions: GATEWAY_V1_OR_BETA, schema: referenceGrantSchema },
 };

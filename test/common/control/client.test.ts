@@ -56,7 +56,7 @@ test('both ends notice a peer from which nothing comes any more', async (t) => {
   await open.promise;
   socket.send({
     type: 'hello',
-    protocols: [1],
+    protocols: [1, 2],
     node: 'a',
     instance: 'one',
     version: '1',
@@ -90,7 +90,7 @@ test('ControlSocket says whether the controller refused the version, the node, o
     return (await lost.promise).code;
   };
   t.equal(await ended('a', [1]), 'STOPPING', 'welcomed');
-  t.equal(await ended('a', [2, 3]), 'VERSION_UNSUPPORTED');
+  t.equal(await ended('a', [3, 4]), 'VERSION_UNSUPPORTED');
   t.equal(await ended('b', [1]), 'NOT_AUTHENTICATED');
   t.equal(await ended('a', [1], 'b'), 'NOT_AUTHENTICATED');
 });

@@ -182,11 +182,42 @@ test('HpackEncoder writes blocks that the decoder reads back, of any length', as
     encoder.authority('a:1');
     encoder.field('baggage', 'x'.repeat(length));
     const headers = decoder.decode(bytes, 7, encoder.end());
-    t.strictSame(headers, [
-      { name: ':method', value: 'CONNECT' },
-      { name: ':authority', value: 'a:1' },
-      { name: 'baggage', value: 'x'.repeat(length) },
-    ]);
+    t.strictSame(
+      headers.map(({ name, value }) => [name, value]),
+      [
+        [':method', 'CONNECT'],
+        [':authority', 'a:1'],
+        ['baggage', 'x'.repeat(length)],
+      ],
+    );
+  }
+});
+
+test('HpackEncoder takes names and whole entries from the static table', async (t) => {
+  const encoder = new HpackEncoder();
+  const decoder = new HpackDecoder(65_536);
+  const bytes = Buffer.alloc(1000);
+  const fields: readonly (readonly [string, string])[] = [
+    ['accept-charset', 'x'],
+    ['www-authenticate', 'y'],
+    ['content-type', 'application/grpc'],
+    ['x-own', ''],
+  ];
+  for (const [method, path, scheme] of [
+    ['GET', '/', 'http'],
+    ['POST', '/a?b', 'https'],
+    ['PURGE', '*', 'http'],
+  ] as const) {
+    encoder.begin(bytes, 0);
+    encoder.method(method);
+    encoder.scheme(scheme);
+    encoder.path(path);
+    for (const [name, value] of fields) encoder.named(name, value);
+    const read = decoder.decode(bytes, 0, encoder.end());
+    t.strictSame(
+      read.map(({ name, value }) => [name, value]),
+      [[':method', method], [':scheme', scheme], [':path', path], ...fields],
+    );
   }
 });
 

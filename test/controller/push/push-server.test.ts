@@ -146,7 +146,7 @@ test('PushServer closes on messages that are too large, too deep, poisoned or ou
     ['binary', (ws) => ws.send(Buffer.from(hello('a'))), 4400],
     ['not JSON', (ws) => ws.send('hello'), 4400],
     ['no hello first', (ws) => ws.send('{"type":"applied","version":1}'), 4400],
-    ['no common version', (ws) => ws.send(hello('a', { protocols: [2, 3] })), 4426],
+    ['no common version', (ws) => ws.send(hello('a', { protocols: [3, 4] })), 4426],
     [
       'two hellos',
       (ws) => {
@@ -236,4 +236,24 @@ test('PushServer shows a certificate that names the controller, and only that', 
   const facts = readCertificate(leaf);
   t.strictSame(facts.uris, ['spiffe://cluster.local/plumbline/controller']);
   t.equal(identityIn(facts), undefined, 'it is no workload identity');
+});
+
+test('PushServer says which namespaces are enrolled, to agents that know the message', async (t) => {
+  const rig = await startRig(t, { nodes: ['a', 'b'] });
+  const shop = { name: 'shop', onFailure: 'hold' as const };
+  const web = { name: 'web', onFailure: 'open' as const };
+  rig.push.setNamespaces([shop]);
+  const told: unknown[] = [];
+  await rig.agent('a', { onNamespaces: (namespaces) => void told.push(namespaces) });
+  const old = await rawAgent(rig, 'b');
+  old.ws.send(hello('b', { protocols: [1] }));
+  await eventually(() => told.length === 1, 'the list at the start');
+  rig.push.setNamespaces([shop]);
+  rig.push.setNamespaces([shop, web]);
+  await eventually(() => told.length === 2, 'the list after a change');
+  t.strictSame(told, [[shop], [shop, web]]);
+  rig.push.trustChanged();
+  await eventually(() => old.heard.filter(({ type }) => type === 'trust').length > 1, 'more came');
+  t.match(old.heard[0], { type: 'welcome', protocol: 1 });
+  t.notOk(old.heard.some(({ type }) => type === 'namespaces'));
 });

@@ -13,6 +13,7 @@ import { agentMessages, controllerMessages } from './control-messages.ts';
 import { dns } from './dns.ts';
 import { hboneHeaders } from './hbone-headers.ts';
 import { hpack } from './hpack.ts';
+import { http1Requests, http1Responses } from './http1.ts';
 import { http2Frames } from './http2-frames.ts';
 import { iptablesSave } from './iptables-save.ts';
 import { legacyEntries, rtnetlink } from './kernel-bytes.ts';
@@ -35,4 +36,6 @@ export const DECODERS: readonly Decoder[] = [
   yamlObjects,
   meshUpdates,
   hboneHeaders,
+  http1Requests,
+  http1Responses,
 ];
