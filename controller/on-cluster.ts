@@ -196,7 +196,11 @@ export class OnCluster implements Backing {
   }
 
   noteChanges(changes: readonly ObjectChange[], diff: ModelDiff): void {
-    for (const podUid of this.#enrolled.objects(changes)) this.#reports?.seen(podUid, true);
+    this.#enrolled.objects(changes);
+    for (const change of changes) {
+      if (change.type !== 'set' || change.object.kind !== 'Pod') continue;
+      this.#reports?.seen(change.object.podUid, change.object.captured === true);
+    }
     const { left, gone } = this.#enrolled.pods(diff, performance.now());
     for (const pod of left) this.#reports?.withdraw(pod);
     for (const podUid of gone) this.#reports?.forget(podUid);

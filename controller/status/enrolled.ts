@@ -54,9 +54,8 @@ export class Enrolled {
     return new Set([this.#system, ...this.#namespaces]);
   }
 
-  /** Takes the source's changes; returns the uids of pods that are written down as captured. */
-  objects(changes: readonly ObjectChange[]): string[] {
-    const written: string[] = [];
+  /** Takes the source's changes. */
+  objects(changes: readonly ObjectChange[]): void {
     for (const change of changes) {
       if (change.type === 'delete') {
         if (change.kind === 'Namespace') this.#namespaces.delete(change.name);
@@ -69,10 +68,8 @@ export class Enrolled {
         else this.#namespaces.delete(name);
       } else if (object.kind === 'Pod' && object.captured === true) {
         this.#captured.add(object.podUid);
-        written.push(object.podUid);
       }
     }
-    return written;
   }
 
   /** An agent has proven the capture of a pod, or found that it is not captured. */

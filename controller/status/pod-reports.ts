@@ -26,10 +26,8 @@ const WARN_AGAIN_MS = 10 * 60_000;
 const MOST_KNOWN = 200_000;
 
 interface Known {
-  /** Undefined when somebody else wrote it: then only `isCaptured` is known. */
-  readonly verdict: CapturedVerdict | undefined;
-  readonly isCaptured: boolean;
-  /** Since when it is so. */
+  readonly verdict: CapturedVerdict;
+  /** Since when it is true, or false; undefined when somebody else wrote that. */
   readonly sinceMs: number | undefined;
   readonly writtenMs: number;
 }
@@ -37,7 +35,10 @@ interface Known {
 export class PodReports {
   readonly #deps: PodReportsDeps;
   readonly #now: () => number;
+  /** What this replica wrote last, or has asked to be written. */
   readonly #known = new Map<string, Known>();
+  /** Uids of the pods that the API server has as captured, whoever wrote it. */
+  readonly #captured = new Set<string>();
   readonly #warnedMs = new Map<string, number>();
 
   constructor(deps: PodReportsDeps) {
@@ -53,21 +54,16 @@ export class PodReports {
     }
   }
 
-  /** Says what the API server has of a pod already, whoever wrote it. */
+  /** Says what the API server has of a pod. */
   seen(podUid: string, isCaptured: boolean): void {
-    const known = this.#known.get(podUid);
-    if (known?.isCaptured === isCaptured) return;
-    this.#know(podUid, {
-      verdict: undefined,
-      isCaptured,
-      sinceMs: undefined,
-      writtenMs: this.#now(),
-    });
+    if (isCaptured) this.#captured.add(podUid);
+    else this.#captured.delete(podUid);
   }
 
   /** The pod is gone. */
   forget(podUid: string): void {
     this.#known.delete(podUid);
+    this.#captured.delete(podUid);
     this.#warnedMs.delete(podUid);
     this.#deps.queue.forget(`condition ${podUid}`);
   }
@@ -75,7 +71,8 @@ export class PodReports {
   /** The pod has left the mesh: nothing is said of its capture any more. */
   withdraw(pod: PodName): void {
     const { queue, pods } = this.#deps;
-    if (!this.#known.delete(pod.podUid)) return;
+    const isKnown = this.#known.delete(pod.podUid);
+    if (!isKnown && !this.#captured.has(pod.podUid)) return;
     queue.put(`condition ${pod.podUid}`, async (signal) =>
       pods.removeCondition(pod, CAPTURED, signal),
     );
@@ -99,14 +96,13 @@ export class PodReports {
     if (!isCaptured) this.warn(pod, 'NotCaptured', `Traffic is not captured: ${message}`);
     const nowMs = this.#now();
     const known = this.#known.get(pod.podUid);
-    const isSame =
-      known !== undefined &&
-      (known.verdict === undefined
-        ? known.isCaptured && isCaptured
-        : sameVerdict(known.verdict, verdict));
-    if (isSame && nowMs - known.writtenMs < REFRESH_MS) return;
-    const sinceMs = known?.isCaptured === isCaptured ? known.sinceMs : nowMs;
-    this.#know(pod.podUid, { verdict, isCaptured, sinceMs, writtenMs: nowMs });
+    const wasCaptured = this.#captured.has(pod.podUid);
+    const saysSame = known === undefined ? isCaptured : sameVerdict(known.verdict, verdict);
+    const isOld = known !== undefined && nowMs - known.writtenMs >= REFRESH_MS;
+    if (saysSame && wasCaptured === isCaptured && !isOld) return;
+    const wasSame = known?.verdict.isCaptured ?? wasCaptured;
+    const sinceMs = wasSame === isCaptured ? known?.sinceMs : nowMs;
+    this.#know(pod.podUid, { verdict, sinceMs, writtenMs: nowMs });
     const condition = {
       type: CAPTURED,
       status: isCaptured ? ('True' as const) : ('False' as const),

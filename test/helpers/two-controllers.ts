@@ -1,15 +1,17 @@
 /**
  * Two controllers on a real API server, each a process of its own, with one agent of the node n1 that
  * reaches them through a front, the one that does not lead first: what it hears must reach the other's
- * work. The pod shop/cart runs on that node.
+ * work. Kinds and rights are those of the manifests. The pod shop/cart runs on that node.
  */
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Test } from 'tap';
+import { parseAllDocuments } from 'yaml';
 import { splitPem } from '#common/tls/trust.ts';
 import type { ApiClient } from '../../controller/kube/api-client.ts';
 import type { Resource } from '../../controller/kube/resource.ts';
-import { KubeStore, NAMESPACES, PODS, type Programs } from './api-server.ts';
-import { AGENT, connectAgent, projectToken, SYSTEM } from './cluster-agent.ts';
-import { CRDS, crdBody, podBody, running, runPod } from './cluster-objects.ts';
+import { KubeStore, NAMESPACES, PODS, type ApiServer, type Programs } from './api-server.ts';
+import { connectAgent, projectToken, SYSTEM } from './cluster-agent.ts';
+import { CRDS, podBody, running, runPod } from './cluster-objects.ts';
 import { eventually } from './program.ts';
 import { Replica, startFront } from './replica.ts';
 
@@ -27,6 +29,7 @@ const LEASES: Resource = { group: 'coordination.k8s.io', version: 'v1', plural: 
 /** The ConfigMap with the roots, where agents read it. */
 export const BUNDLE = { namespace: SYSTEM, name: 'plumbline-root-cert' };
 export const CART = { namespace: 'shop', name: 'cart' };
+const API_AUDIENCE = 'https://kubernetes.default.svc.cluster.local';
 export const WITHIN_MS = 120_000;
 
 type At = { readonly namespace?: string; readonly name: string };
@@ -69,28 +72,53 @@ export async function label(api: ApiClient, name: string, labels: Loose): Promis
   await api.patch(NAMESPACES, { name }, { kind: 'merge', body: { metadata: { labels } } });
 }
 
+const PLURALS: Readonly<Record<string, Resource>> = {
+  Namespace: NAMESPACES,
+  CustomResourceDefinition: CRDS,
+  ServiceAccount: core('serviceaccounts'),
+  ClusterRole: rbac('clusterroles'),
+  ClusterRoleBinding: rbac('clusterrolebindings'),
+  Role: rbac('roles'),
+  RoleBinding: rbac('rolebindings'),
+};
+
+export function rbac(plural: string): Resource {
+  return { group: 'rbac.authorization.k8s.io', version: 'v1', plural };
+}
+
+/** Applies what the manifests hold of namespaces, kinds, accounts and rights. */
+async function install(api: ApiClient): Promise<void> {
+  for (const file of globSync('manifests/*.yaml').toSorted()) {
+    for (const document of parseAllDocuments(readFileSync(file, 'utf8'))) {
+      const object: Loose = document.toJS();
+      const resource = PLURALS[object['kind']];
+      if (resource !== undefined) await api.create(resource, object['metadata'].namespace, object);
+    }
+  }
+}
+
 async function furnish(api: ApiClient): Promise<void> {
   const make = async (resource: Resource, namespace: string | undefined, body: Loose) =>
     api.create<Loose>(resource, namespace, { apiVersion: 'v1', ...body });
-  for (const name of [SYSTEM, 'shop']) {
-    await make(NAMESPACES, undefined, { kind: 'Namespace', metadata: { name } });
-  }
-  for (const name of [AGENT, 'viewer']) {
-    await make(core('serviceaccounts'), SYSTEM, { kind: 'ServiceAccount', metadata: { name } });
-  }
+  await install(api);
+  await make(NAMESPACES, undefined, { kind: 'Namespace', metadata: { name: 'shop' } });
+  const viewer = { kind: 'ServiceAccount', metadata: { name: 'viewer' } };
+  await make(core('serviceaccounts'), SYSTEM, viewer);
   const taint = (key: string) => ({ key, effect: 'NoSchedule' });
   const spec = { taints: [taint('plumbline.dev/agent-not-ready'), taint('other')] };
   await make(core('nodes'), undefined, { kind: 'Node', metadata: { name: 'n1' }, spec });
-  const crd: Loose = crdBody('plumbline.dev', 'AuthorizationPolicy', POLICIES.plural, ['v1alpha1']);
-  const [version] = crd['spec'].versions;
-  version.subresources = { status: {} };
-  version.schema.openAPIV3Schema.properties.status = {
-    type: 'object',
-    'x-kubernetes-preserve-unknown-fields': true,
-  };
-  await api.create(CRDS, undefined, crd);
   await api.create(PODS, CART.namespace, podBody(CART.name));
   await runPod(api, CART.namespace, CART.name, running('10.244.1.5'));
+}
+
+/** A kubeconfig with which a program is who it would be in its pod. */
+async function configOf(api: ApiClient, server: ApiServer, account: string): Promise<string> {
+  const { token } = await projectToken(api, { account, audience: API_AUDIENCE });
+  const config: Loose = JSON.parse(readFileSync(server.kubeconfig, 'utf8'));
+  config['users'][0].user = { token };
+  const path = `${server.kubeconfig}-${account}`;
+  writeFileSync(path, JSON.stringify(config));
+  return path;
 }
 
 /** Everything started; it ends with the test. */
@@ -102,7 +130,8 @@ export async function startControllers(t: Test, programs: Programs | undefined) 
   const api = server.client();
   t.teardown(() => api.close());
   await furnish(api);
-  const replicas = [new Replica('a', server.kubeconfig), new Replica('b', server.kubeconfig)];
+  const config = await configOf(api, server, 'plumbline-controller');
+  const replicas = [new Replica('a', config), new Replica('b', config)];
   for (const one of replicas) {
     one.start();
     t.teardown(async () => {

@@ -16,6 +16,7 @@ import {
   core,
   label,
   POLICIES,
+  rbac,
   startControllers,
   until,
   WITHIN_MS,
@@ -203,11 +204,6 @@ test('two controllers', { skip: programs === undefined && 'no test bed' }, async
     t.equal(await query('/v1/workloads', 'x.y.z'), 401);
     t.equal(await query('/v1/workloads', foreign.token), 401, 'a token for the API server');
     t.equal(await query('/v1/workloads', viewer.token), 403, 'known, and not let in');
-    const rbac = (plural: string) => ({
-      group: 'rbac.authorization.k8s.io',
-      version: 'v1',
-      plural,
-    });
     await api.create(rbac('clusterroles'), undefined, {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'ClusterRole',

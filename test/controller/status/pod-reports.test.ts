@@ -32,9 +32,14 @@ async function setUp(t: Test) {
     reports.take(board.take('n1', rows));
     await eventually(() => queue.depth === 0, 'written');
     await new Promise((resolve) => setImmediate(resolve));
+    const last = conditions.at(-1);
+    if (last !== undefined && follows) reports.seen(pod.podUid, last.status === 'True');
   };
+  let follows = true;
+  /** From here on somebody else writes what the API server has. */
+  const unfollow = (): void => void (follows = false);
   const pass = (ms: number): void => void (nowMs += ms);
-  return { reports, queue, conditions, other, proof, pass };
+  return { reports, queue, conditions, other, proof, pass, unfollow };
 }
 
 test('PodReports writes a verdict once, and again when it has changed', async (t) => {
@@ -71,6 +76,15 @@ test('PodReports does not write again what another replica has written', async (
   t.strictSame(conditions, []);
   await proof('not-captured', 'x');
   t.match(conditions, [{ status: 'False' }], 'but what is different');
+});
+
+test('PodReports puts right what another replica has written meanwhile', async (t) => {
+  const { reports, conditions, proof, unfollow } = await setUp(t);
+  await proof('captured');
+  unfollow();
+  reports.seen(pod.podUid, false);
+  await proof('captured');
+  t.match(conditions, [{ status: 'True' }, { status: 'True' }]);
 });
 
 test('PodReports repeats a warning only after some minutes', async (t) => {
