@@ -43,6 +43,7 @@ import type { ObjectStatus } from './status/object-conditions.ts';
 import { ObjectReports } from './status/object-reports.ts';
 import { PodReports } from './status/pod-reports.ts';
 import { Replicas } from './status/replicas.ts';
+import { registerSourceMetrics } from './status/source-metrics.ts';
 import { publishTrust, TRUST_BUNDLE } from './status/trust-bundle.ts';
 import { WriteQueue } from './status/write-queue.ts';
 
@@ -75,6 +76,7 @@ export class OnCluster implements Backing {
   #reports: PodReports | undefined;
   #replicas: Replicas | undefined;
   #trust: Chore | undefined;
+  #source: KubernetesSource | undefined;
 
   constructor(config: KubernetesConfig, log: Logger) {
     this.#config = config;
@@ -122,6 +124,7 @@ export class OnCluster implements Backing {
       onChanges,
       onJudged: (judgement, isGone) => this.#noteJudged(judgement, isGone),
     });
+    this.#source = source;
     return {
       name: 'source',
       start: async () => source.start(),
@@ -183,6 +186,7 @@ export class OnCluster implements Backing {
   }
 
   registerMetrics(metrics: Metrics): void {
+    registerSourceMetrics(metrics, () => this.#source?.health() ?? []);
     registerClusterMetrics(metrics, {
       leader: this.#leader,
       queues: Object.values(this.#queues),

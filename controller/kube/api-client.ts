@@ -257,6 +257,8 @@ export class ApiClient {
       throw failure(request, error, death.signal.aborted ? reason : undefined);
     } finally {
       clearTimeout(timer);
+      // Node keeps a combined signal for as long as none of its parts has fired and one lives on.
+      death.abort();
     }
   }
 

@@ -27,6 +27,15 @@ export interface PodEvent {
   readonly message: string;
 }
 
+interface PodObject {
+  readonly metadata?: {
+    readonly uid?: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+}
+
+const MIRROR = 'kubernetes.io/config.mirror';
+
 /** What may be written about pods. */
 export interface PodStatus {
   /** Resolves also when the pod is gone, or another has taken its name. */
@@ -93,15 +102,25 @@ export class KubePodStatus implements PodStatus {
     }
   }
 
-  async #patch({ namespace, name, podUid }: PodName, signal: AbortSignal, condition: object) {
-    // A uid that is another's is refused as a conflict.
-    const body = { metadata: { uid: podUid }, status: { conditions: [condition] } };
+  async #patch(pod: PodName, signal: AbortSignal, condition: object): Promise<void> {
+    const { namespace, name, podUid } = pod;
     const at = { namespace, name, subresource: 'status' };
-    try {
-      await this.#api.patch(PODS, at, { kind: 'strategic', body }, { signal });
-    } catch (error) {
-      if (![404, 409].includes(statusOf(error))) throw error;
-    }
+    // A uid that is another's is refused as a conflict.
+    const patch = async (uid: string): Promise<boolean> => {
+      const body = { metadata: { uid }, status: { conditions: [condition] } };
+      try {
+        await this.#api.patch(PODS, at, { kind: 'strategic', body }, { signal });
+        return true;
+      } catch (error) {
+        if (![404, 409].includes(statusOf(error))) throw error;
+        return false;
+      }
+    };
+    if (await patch(podUid)) return;
+    // A static pod goes by the uid of its kubelet; the API server has given it another.
+    const found = await this.#api.get<PodObject>(PODS, { namespace, name }, { signal });
+    const { uid, annotations } = found?.metadata ?? {};
+    if (uid !== undefined && annotations?.[MIRROR] === podUid) await patch(uid);
   }
 }
 

@@ -181,6 +181,9 @@ export class Reflector {
       if (status === 410) return { what: 'expired' };
       this.#complain('objects cannot be watched', error);
       return { what: 'watch-failed', status, lastedMs: performance.now() - began };
+    } finally {
+      // See api-client.ts: a combined signal that never fires is never freed.
+      cut.abort();
     }
   }
 

@@ -1,5 +1,6 @@
 /** The source against a real API server: first state, live changes, and every way to lose touch. */
 import { test } from 'tap';
+import { Metrics } from '#common/metrics.ts';
 import type { Judgement } from '../../controller/kube/judgements.ts';
 import {
   KubernetesSource,
@@ -7,6 +8,7 @@ import {
   type KubernetesSourceDeps,
 } from '../../controller/kube/kubernetes-source.ts';
 import type { Resource } from '../../controller/kube/resource.ts';
+import { registerSourceMetrics } from '../../controller/status/source-metrics.ts';
 import {
   findPrograms,
   KubeStore,
@@ -122,8 +124,13 @@ test('the source on a real API server', { skip }, async (suite) => {
         { addresses: ['10.1.0.1'], targetRef: { kind: 'Pod', name: 'cart', namespace: 'first' } },
       ],
     });
-    const { watch } = await follow(t, server);
+    const { watch, source } = await follow(t, server);
     t.equal(watch.batches.length, 1, 'one change');
+    const metrics = new Metrics();
+    registerSourceMetrics(metrics, () => source.health());
+    const text = await metrics.text();
+    t.match(text, /^plumbline_source_synced\{kind="pods"\} 1$/m);
+    t.match(text, /^plumbline_source_relists_total\{kind="endpointslices.discovery.k8s.io"\} 0$/m);
     t.match(watch.objects.get('Pod first/cart'), {
       addresses: ['10.1.0.1'],
       node: 'n1',
