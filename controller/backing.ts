@@ -10,6 +10,7 @@ import type { Metrics } from '#common/metrics.ts';
 import type { CaOptions, CertificateAuthority } from './ca/certificate-authority.ts';
 import type { AgentView } from './ca/rotation.ts';
 import type { ModelDiff, ModelOptions, ObjectChange } from './model/diff.ts';
+import type { Model } from './model/model.ts';
 import type { MeshState } from './push/mesh-state.ts';
 import type { PushServer } from './push/push-server.ts';
 import type { Authenticate } from './push/tokens.ts';
@@ -18,6 +19,7 @@ import type { ProofBoard } from './status/proof-board.ts';
 /** The parts of the program that are the same on both. */
 export interface MeshParts {
   readonly ca: CertificateAuthority;
+  readonly model: Model;
   readonly state: MeshState;
   readonly push: PushServer;
   readonly proof: ProofBoard;
@@ -26,7 +28,7 @@ export interface MeshParts {
 export interface Backing {
   readonly authenticate: Authenticate;
   readonly modelOptions: Partial<ModelOptions>;
-  caOptions(): Pick<CaOptions, 'store' | 'given' | 'mayWrite'>;
+  caOptions(): Pick<CaOptions, 'store' | 'given' | 'mayWrite' | 'leader'>;
   /** Opens the CA, with what must run before. */
   openCa(ca: CertificateAuthority): Part[];
   /** Started: the first state has been handed over. */

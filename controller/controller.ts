@@ -49,6 +49,7 @@ export class Controller {
   readonly #readiness: Readiness;
   readonly #lifecycle: Lifecycle;
   readonly #startedAtMs = Date.now();
+  #settling: NodeJS.Immediate | undefined;
 
   constructor(deps: ControllerDeps) {
     const { config, version, log } = deps;
@@ -92,7 +93,13 @@ export class Controller {
 
   /** Resolves when agents can connect: the source has been read before. */
   async start(): Promise<void> {
-    const parts = { ca: this.#ca, state: this.#state, push: this.#push, proof: this.#proof };
+    const parts = {
+      ca: this.#ca,
+      model: this.#model,
+      state: this.#state,
+      push: this.#push,
+      proof: this.#proof,
+    };
     const backing = this.#backing;
     registerMetrics(this.#metrics, parts);
     backing.registerMetrics(this.#metrics);
@@ -120,6 +127,7 @@ export class Controller {
   async stop(): Promise<void> {
     this.#readiness.blockedBy('stopping');
     await this.#lifecycle.stop(0);
+    clearImmediate(this.#settling);
   }
 
   #apply(changes: readonly ObjectChange[]): void {
@@ -133,7 +141,10 @@ export class Controller {
     this.#backing.noteChanges(changes, diff);
     if (isEmptyDiff(diff)) return;
     this.#state.apply(diff);
-    this.#convergence.made(this.#state.version, performance.now());
+    // Where nobody listens there is nothing to measure.
+    if (this.#push.agents.length > 0) {
+      this.#convergence.made(this.#state.version, performance.now());
+    }
     this.#push.wake();
     this.#deps.log.info('mesh changed', {
       version: this.#state.version,
@@ -144,9 +155,14 @@ export class Controller {
     });
   }
 
+  /** All agents are looked at once for what came in one turn of the loop. */
   #noteApplied(version: number): void {
-    const lowest = Math.min(...this.#push.agents.map(({ appliedVersion }) => appliedVersion));
-    this.#convergence.applied(version, lowest, performance.now());
+    this.#convergence.applied(version, performance.now());
+    this.#settling ??= setImmediate(() => {
+      this.#settling = undefined;
+      const applied = this.#push.agents.map(({ appliedVersion }) => appliedVersion);
+      this.#convergence.everywhere(Math.min(...applied), performance.now());
+    });
   }
 
   /** Tells the model which pods are proven, so that peers may use the tunnel to them. */

@@ -109,6 +109,7 @@ export class OnCluster implements Backing {
       store: new SecretCaStore(secretAt(this.#api, namespace, CA_SECRET)),
       given: givenIn(secretAt(this.#api, namespace, GIVEN_SECRET)),
       mayWrite: () => this.#leader.isLeading,
+      leader: () => this.#leader.holder,
     };
   }
 
@@ -132,7 +133,7 @@ export class OnCluster implements Backing {
     };
   }
 
-  beside({ ca, push, proof, state }: MeshParts): Part[] {
+  beside({ ca, model, push, proof, state }: MeshParts): Part[] {
     const log = this.#log;
     const { namespace, replica } = this.#config;
     this.#reports = new PodReports({
@@ -153,6 +154,10 @@ export class OnCluster implements Backing {
       appliedVersions: () => push.agents.map(({ appliedVersion }) => appliedVersion),
       meshVersion: () => state.version,
       others: () => replicas.others(),
+      warningsOf: (id) => {
+        const { kind = '', key = '' } = this.#judged.get(id) ?? {};
+        return model.warningsOf(kind, key);
+      },
       write: (id, status) => this.#putStatus(id, status),
     });
     this.#objects = objects;

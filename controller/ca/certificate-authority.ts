@@ -50,6 +50,8 @@ export interface CaOptions {
   readonly onTrust?: (trust: Trust) => void;
   /** Says whether this process may take steps now; the others follow. */
   readonly mayWrite?: () => boolean;
+  /** Who may instead; '' when that is not known. */
+  readonly leader?: () => string;
   /** What somebody else's CA has given us to sign with. */
   readonly given?: LookAtGiven;
 }
@@ -104,6 +106,10 @@ export class CertificateAuthority {
     return { generation, roots: authorities.map(({ rootPem }) => rootPem), authority: current };
   }
 
+  get isRotating(): boolean {
+    return this.#state.phase !== 'stable';
+  }
+
   /** When the certificates end by which this CA stands. */
   get lives(): { readonly rootMs: number; readonly issuingMs: number } {
     const { rootPem, issuingPem } = signing(this.#state);
@@ -132,7 +138,9 @@ export class CertificateAuthority {
   async rotate(): Promise<boolean> {
     return this.#alone(async () => {
       if (!this.#mayWrite()) {
-        const message = 'Cannot rotate the root: another replica of the controller leads';
+        const leader = this.#options.leader?.() ?? '';
+        const who = leader === '' ? 'no replica leads now' : `"${leader}" leads; ask that one`;
+        const message = `Cannot rotate the root here: ${who}`;
         throw new MeshError('NOT_LEADING', message);
       }
       if (this.#given.isThere) {
@@ -209,7 +217,7 @@ export class CertificateAuthority {
         return { authority: id, subject: x509.subject.replaceAll('\n', ', '), notAfterMs };
       }),
       leafLifeMs: this.#leafLifeMs,
-      waitingFor: this.#blockers,
+      waitingFor: phase === 'stable' ? [] : this.#blockers,
     };
   }
 

@@ -166,6 +166,7 @@ export class PushServer implements Part {
   /** Lets a root rotation take its next step, if nothing stands against it. */
   async advanceRotation(): Promise<void> {
     const { ca, state, otherAgents, log } = this.#deps;
+    if (!ca.isRotating) return;
     try {
       await ca.advance([...this.views(), ...(otherAgents?.() ?? [])], () => state.nodesWithPods());
     } catch (error) {

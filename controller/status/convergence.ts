@@ -37,14 +37,18 @@ export class Convergence {
     if (this.#madeMs.size > MOST_OPEN && oldest !== undefined) this.#madeMs.delete(oldest);
   }
 
-  /** One agent has applied `version`; `everywhere` is the lowest version that any agent stands at. */
-  applied(version: number, everywhere: number, nowMs: number): void {
+  /** One agent has applied `version`. */
+  applied(version: number, nowMs: number): void {
     const madeMs = this.#madeMs.get(version);
     if (madeMs !== undefined && nowMs - madeMs < OLDEST_MS) {
       this.#sinks.pushed((nowMs - madeMs) / 1000);
     }
+  }
+
+  /** No agent stands below this version. */
+  everywhere(version: number, nowMs: number): void {
     for (const [one, atMs] of this.#madeMs) {
-      if (one > everywhere) break;
+      if (one > version) break;
       this.#madeMs.delete(one);
       if (nowMs - atMs < OLDEST_MS) this.#sinks.converged((nowMs - atMs) / 1000);
     }

@@ -4,11 +4,16 @@
  * The two conditions are those of Gateway API, so that tools which wait for them work here too.
  */
 
+export interface Complaint {
+  readonly field: string;
+  readonly message: string;
+}
+
 /** What the source thought of an object; see controller/kube/judgements.ts. */
 export interface JudgedObject {
   readonly generation: number;
   /** Empty: in force as written. */
-  readonly complaints: readonly { readonly field: string; readonly message: string }[];
+  readonly complaints: readonly Complaint[];
   /** With complaints: whether a stricter policy stands for it, or nothing does. */
   readonly isReplaced: boolean;
 }
@@ -34,14 +39,16 @@ export interface ObjectStatus {
 }
 
 const MOST_COMPLAINTS = 5;
+const LONGEST_MESSAGE = 1000;
 
-export function statusOfObject(judged: JudgedObject, { applied, total }: Reach): ObjectStatus {
+export function statusOfObject(
+  judged: JudgedObject & { readonly warnings: readonly Complaint[] },
+  { applied, total }: Reach,
+): ObjectStatus {
   const { generation, complaints, isReplaced } = judged;
   const nodes = `${applied}/${total}`;
   const isAccepted = complaints.length === 0;
-  const accepted: Condition = isAccepted
-    ? { type: 'Accepted', status: 'True', reason: 'Accepted', message: 'taken as written' }
-    : { type: 'Accepted', status: 'False', reason: 'Invalid', message: refusal(judged) };
+  const accepted = isAccepted ? acceptance(judged.warnings) : refusal(judged);
   const isInForce = isAccepted || isReplaced;
   const isEverywhere = applied >= total;
   const programmed: Condition = !isInForce
@@ -67,16 +74,25 @@ export function differsInSubstance(a: ObjectStatus, b: ObjectStatus): boolean {
   return substance(a) !== substance(b);
 }
 
-function refusal({ complaints, isReplaced }: JudgedObject): string {
-  const shown = complaints
-    .slice(0, MOST_COMPLAINTS)
-    .map(({ field, message }) => `${field}: ${message}`);
+function acceptance(warnings: readonly Complaint[]): Condition {
+  const base = { type: 'Accepted', status: 'True' } as const;
+  return warnings.length === 0
+    ? { ...base, reason: 'Accepted', message: 'taken as written' }
+    : { ...base, reason: 'AcceptedWithWarnings', message: list(warnings).join('; ') };
+}
+
+function refusal({ complaints, isReplaced }: JudgedObject): Condition {
+  const instead = isReplaced
+    ? 'the strictest policy that it could be holds in its place'
+    : 'nothing of it is in force';
+  const message = [...list(complaints), instead].join('; ');
+  return { type: 'Accepted', status: 'False', reason: 'Invalid', message };
+}
+
+function list(complaints: readonly Complaint[]): string[] {
+  const shown = complaints.slice(0, MOST_COMPLAINTS).map(({ field, message }) => {
+    return `${field}: ${message.slice(0, LONGEST_MESSAGE)}`;
+  });
   const more = complaints.length - shown.length;
-  return [
-    ...shown,
-    ...(more > 0 ? [`and ${more} more`] : []),
-    isReplaced
-      ? 'the strictest policy that it could be holds in its place'
-      : 'nothing of it is in force',
-  ].join('; ');
+  return more > 0 ? [...shown, `and ${more} more`] : shown;
 }

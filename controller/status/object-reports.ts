@@ -10,6 +10,7 @@ import { MOST_CHANGED } from './replica-report.ts';
 import {
   differsInSubstance,
   statusOfObject,
+  type Complaint,
   type JudgedObject,
   type ObjectStatus,
 } from './object-conditions.ts';
@@ -22,6 +23,8 @@ export interface ObjectReportsDeps {
   readonly appliedVersions: () => readonly number[];
   readonly meshVersion: () => number;
   readonly others: () => readonly ReplicaReport[];
+  /** What the model has to say of an object that was taken. */
+  readonly warningsOf: (id: ObjectId) => readonly Complaint[];
   readonly write: (id: ObjectId, status: ObjectStatus) => void;
   /** Monotonic. */
   readonly now?: () => number;
@@ -104,7 +107,10 @@ export class ObjectReports {
         if (told === undefined) reach += isOld ? agents : 0;
         else if (told.generation >= entry.judged.generation) reach += told.applied;
       }
-      const status = statusOfObject(entry.judged, { applied: Math.min(reach, total), total });
+      const status = statusOfObject(
+        { ...entry.judged, warnings: this.#deps.warningsOf(id) },
+        { applied: Math.min(reach, total), total },
+      );
       const { written } = entry;
       const isDue =
         written === undefined ||

@@ -55,7 +55,10 @@ test('failover', { skip: programs === undefined && 'no test bed' }, async (suite
       };
       await renew();
       await leading.ask('/v1/ca/rotate', 'POST');
-      await t.rejects((await pick(false)).ask('/v1/ca/rotate', 'POST'), /another replica/);
+      await t.rejects(
+        (await pick(false)).ask('/v1/ca/rotate', 'POST'),
+        /"[ab]" leads; ask that one/,
+      );
       await until(
         api,
         CONFIG_MAPS,
@@ -146,6 +149,25 @@ test('failover', { skip: programs === undefined && 'no test bed' }, async (suite
     leading.lines.length = 0;
     leading.start();
     await leading.ready();
+  });
+
+  await suite.test('a leader that stood still does not lead when it goes on', async (t) => {
+    const leading = await pick(true);
+    const other = await pick(false);
+    process.kill(leading.pid, 'SIGSTOP');
+    await eventually(
+      'the other leads',
+      async () => {
+        if ((await holder()) !== other.name) throw new Error(await holder());
+      },
+      WITHIN_MS,
+    );
+    process.kill(leading.pid, 'SIGCONT');
+    await t.rejects(leading.ask('/v1/ca/rotate', 'POST'), /409/, 'at once');
+    await eventually('it knows who leads', async () => {
+      const refused = await leading.ask('/v1/ca/rotate', 'POST').catch(String);
+      if (!String(refused).includes(`"${other.name}" leads`)) throw new Error(String(refused));
+    });
   });
 
   await suite.test('nothing is lost while the API server is away', async (t) => {

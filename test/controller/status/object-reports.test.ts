@@ -1,6 +1,6 @@
 import { test } from 'tap';
 import { ObjectReports } from '../../../controller/status/object-reports.ts';
-import type { ObjectStatus } from '../../../controller/status/object-conditions.ts';
+import type { Complaint, ObjectStatus } from '../../../controller/status/object-conditions.ts';
 import type { ReplicaReport } from '../../../controller/status/replica-report.ts';
 
 const ID = 'authorizationpolicies shop/admins';
@@ -9,12 +9,18 @@ const good = (generation: number) => ({ generation, complaints: [], isReplaced: 
 /** A leader with agents at these versions; the clock is turned by hand. */
 function setUp() {
   let nowMs = 0;
-  const world = { applied: [1, 1], version: 1, others: [] as ReplicaReport[] };
+  const world = {
+    applied: [1, 1],
+    version: 1,
+    others: [] as ReplicaReport[],
+    warnings: [] as Complaint[],
+  };
   const written: ObjectStatus[] = [];
   const reports = new ObjectReports({
     appliedVersions: () => world.applied,
     meshVersion: () => world.version,
     others: () => world.others,
+    warningsOf: () => world.warnings,
     write: (_id, status) => void written.push(status),
     now: () => nowMs,
   });
@@ -99,6 +105,18 @@ test('ObjectReports says of a refused object which field, and what holds instead
   reports.judged(ID, good(3));
   pass(500);
   t.match(written[2], { generation: 3, conditions: [{ status: 'True' }, { status: 'True' }] });
+});
+
+test('ObjectReports says what an author should know of an object that was taken', async (t) => {
+  const { reports, world, written, pass } = setUp();
+  world.warnings = [{ field: 'spec.rules[0]', message: 'needs HTTP, so it never matches' }];
+  reports.judged(ID, good(1));
+  pass(500);
+  t.match(written[0]?.conditions[0], {
+    status: 'True',
+    reason: 'AcceptedWithWarnings',
+    message: 'spec.rules[0]: needs HTTP, so it never matches',
+  });
 });
 
 test('ObjectReports writes all anew when it begins to lead, and nothing of what is gone', async (t) => {
