@@ -34,7 +34,8 @@ export interface ControllerDeps {
 
 /** A world of many objects in one answer. */
 const LONGEST_REPORT_BYTES = 8 * 1024 * 1024;
-const RENEW_API_MS = 15_000;
+/** Of the certificate with which queries are answered. */
+const LONGEST_RENEWAL_MS = 3_600_000;
 
 export class Controller {
   readonly #deps: ControllerDeps;
@@ -49,6 +50,7 @@ export class Controller {
   readonly #readiness: Readiness;
   readonly #lifecycle: Lifecycle;
   readonly #startedAtMs = Date.now();
+  #api: AdminServer | undefined;
   #settling: NodeJS.Immediate | undefined;
 
   constructor(deps: ControllerDeps) {
@@ -73,6 +75,7 @@ export class Controller {
       leafLifeMs: config.leafLifeMs,
       onTrust: () => {
         this.#push.trustChanged();
+        this.#api?.renew();
         backing.noteTrust();
       },
     });
@@ -220,8 +223,10 @@ export class Controller {
     const servers = [this.#server({ name: 'controller', routes, listen: [{ path }] })];
     if (config.api !== undefined && admit !== undefined) {
       const listen = [{ ...config.api, localOnly: false }];
-      const tls = { credentials: () => this.#credentials(), renewMs: RENEW_API_MS };
-      servers.push(this.#server({ name: 'queries', routes: queries, listen, tls, admit }));
+      const renewMs = Math.min(LONGEST_RENEWAL_MS, config.leafLifeMs / 2);
+      const tls = { credentials: () => this.#credentials(), renewMs };
+      this.#api = this.#server({ name: 'queries', routes: queries, listen, tls, admit });
+      servers.push(this.#api);
     }
     return servers;
   }

@@ -36,6 +36,7 @@ import { Chore } from './lead/chore.ts';
 import { Leader } from './lead/leader.ts';
 import { kindOf, type ModelDiff, type ObjectChange } from './model/diff.ts';
 import { accountOf } from './push/agent-token.ts';
+import type { PushServer } from './push/push-server.ts';
 import { ReviewedTokens } from './push/reviewed-tokens.ts';
 import { registerClusterMetrics } from './status/cluster-metrics.ts';
 import { Enrolled } from './status/enrolled.ts';
@@ -68,10 +69,12 @@ export class OnCluster implements Backing {
   readonly #log: Logger;
   readonly #api: ApiClient;
   readonly #leader: Leader;
+  readonly #tokens: ReviewedTokens;
   readonly #enrolled: Enrolled;
   readonly #queues: Readonly<Record<'pods' | 'nodes' | 'objects', WriteQueue>>;
   readonly #untaintedFor = new Map<string, number>();
   readonly #judged = new Map<string, Judgement>();
+  #push: PushServer | undefined;
   #objects: ObjectReports | undefined;
   #reports: PodReports | undefined;
   #replicas: Replicas | undefined;
@@ -86,7 +89,8 @@ export class OnCluster implements Backing {
     this.#api = new ApiClient(loadKubeConfig(config.kubeconfig));
     const reviewer = new Reviews(this.#api);
     const account = accountOf(namespace, AGENT_ACCOUNT);
-    this.authenticate = new ReviewedTokens({ reviewer, account, log }).authenticate;
+    this.#tokens = new ReviewedTokens({ reviewer, account, log });
+    this.authenticate = this.#tokens.authenticate;
     this.admit = admitBy(reviewer);
     this.#leader = new Leader({
       lease: new KubeLease(this.#api, { namespace, name: LEASE }),
@@ -136,6 +140,7 @@ export class OnCluster implements Backing {
   beside({ ca, model, push, proof, state }: MeshParts): Part[] {
     const log = this.#log;
     const { namespace, replica } = this.#config;
+    this.#push = push;
     this.#reports = new PodReports({
       pods: new KubePodStatus(this.#api, replica),
       queue: this.#queues.pods,
@@ -212,7 +217,11 @@ export class OnCluster implements Backing {
     }
     const { left, gone } = this.#enrolled.pods(diff, performance.now());
     for (const pod of left) this.#reports?.withdraw(pod);
-    for (const podUid of gone) this.#reports?.forget(podUid);
+    for (const podUid of gone) {
+      this.#reports?.forget(podUid);
+      this.#tokens.forgetPod(podUid);
+      this.#push?.dropPod(podUid);
+    }
     if (changes.some((change) => kindOf(change) === 'Namespace')) this.#trust?.wake();
   }
 
@@ -236,8 +245,14 @@ export class OnCluster implements Backing {
     if (!ready || this.#untaintedFor.get(node) === startedAtMs) return;
     this.#untaintedFor.set(node, startedAtMs);
     this.#queues.nodes.put(`taint ${node}`, async (signal) => {
-      const isRemoved = await removeTaint(this.#api, { node, key: STARTUP_TAINT }, signal);
-      if (isRemoved) this.#log.info('startup taint removed', { node });
+      try {
+        const isRemoved = await removeTaint(this.#api, { node, key: STARTUP_TAINT }, signal);
+        if (isRemoved) this.#log.info('startup taint removed', { node });
+      } catch (error) {
+        // The next word of the agent asks for it again.
+        this.#untaintedFor.delete(node);
+        throw error;
+      }
     });
   }
 

@@ -46,6 +46,8 @@ export interface ConnectionDeps {
   readonly wire: Wire;
   /** Whom the token stands for. */
   readonly node: string;
+  /** Of the pod that the token is bound to; undefined when it is bound to none. */
+  readonly podUid: string | undefined;
   readonly remote: string;
   readonly epoch: string;
   /** Of this controller program. */
@@ -71,6 +73,7 @@ const HELLO_TIMEOUT_MS = 10_000;
 
 export class AgentConnection {
   readonly node: string;
+  readonly podUid: string | undefined;
   readonly remote: string;
   readonly sinceMs = Date.now();
   readonly #deps: ConnectionDeps;
@@ -88,6 +91,7 @@ export class AgentConnection {
   constructor(deps: ConnectionDeps) {
     this.#deps = deps;
     this.node = deps.node;
+    this.podUid = deps.podUid;
     this.remote = deps.remote;
     this.#log = deps.log.with({ node: deps.node, remote: deps.remote });
     this.#late = setTimeout(

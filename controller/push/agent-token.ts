@@ -26,7 +26,7 @@ export function agentOf({ username, extra }: Claims, account: string): Caller | 
   const [node, pod, podUid] = [only('node-name'), only('pod-name'), only('pod-uid')];
   if (pod === '' || podUid === '') return 'it is not bound to a pod';
   if (!NODE_NAME.test(node)) return 'it is not bound to a node';
-  return { node };
+  return { node, podUid };
 }
 
 /** `system:serviceaccount:plumbline-system:plumbline-node-agent`. */

@@ -104,10 +104,10 @@ export class MeshState {
     return this.#scopes.get(node)?.hasIdentity(identity) ?? false;
   }
 
-  /** The nodes that have pods now. */
-  nodesWithPods(): string[] {
+  /** The nodes that have enrolled pods now, so that their agents hold certificates. */
+  nodesInMesh(): string[] {
     return [...this.#scopes].flatMap(([node, scope]) =>
-      scope.has(nodeAudience(node)) ? [node] : [],
+      scope.identities().length > 0 ? [node] : [],
     );
   }
 

@@ -27,7 +27,7 @@ import type { AgentView } from '../ca/rotation.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { MeshState } from './mesh-state.ts';
 import { Rate } from './rate.ts';
-import type { Authenticate } from './tokens.ts';
+import type { Authenticate, Caller } from './tokens.ts';
 import { AgentWire } from './wire.ts';
 
 export interface PushServerDeps {
@@ -141,6 +141,14 @@ export class PushServer implements Part {
     for (const agent of this.#agents) agent.wake();
   }
 
+  /** Cuts off the agent whose pod is gone: nobody vouches for it any more. */
+  dropPod(podUid: string): void {
+    for (const agent of this.#agents) {
+      if (agent.podUid === podUid)
+        agent.close(CLOSE_CODES.notAllowed, 'the pod of this agent is gone');
+    }
+  }
+
   /** Says which namespaces are enrolled. */
   setNamespaces(namespaces: readonly EnrolledNamespace[]): void {
     if (JSON.stringify(namespaces) === JSON.stringify(this.#namespaces)) return;
@@ -168,7 +176,7 @@ export class PushServer implements Part {
     const { ca, state, otherAgents, log } = this.#deps;
     if (!ca.isRotating) return;
     try {
-      await ca.advance([...this.views(), ...(otherAgents?.() ?? [])], () => state.nodesWithPods());
+      await ca.advance([...this.views(), ...(otherAgents?.() ?? [])], () => state.nodesInMesh());
     } catch (error) {
       log.error('a root rotation cannot take its next step; it tries again', { error });
     }
@@ -209,7 +217,7 @@ export class PushServer implements Part {
       if (socket.destroyed) return;
       this.#sockets.handleUpgrade(request, socket, head, (ws) => {
         socket.off('error', cut);
-        this.#accept(new AgentWire(ws, request.socket, this.#deps.timing), refusal.node, remote);
+        this.#accept(new AgentWire(ws, request.socket, this.#deps.timing), refusal, remote);
       });
     } catch (error) {
       log.error('agent could not be authenticated', { remote, error });
@@ -223,7 +231,7 @@ export class PushServer implements Part {
   async #check(
     { url, headers }: IncomingMessage,
     authenticate: Authenticate,
-  ): Promise<{ readonly node: string } | string> {
+  ): Promise<Caller | string> {
     if (url !== AGENT_PATH) return '404 Not Found';
     const token = /^Bearer ([\w.~+/=-]{1,8192})$/.exec(headers.authorization ?? '')?.[1];
     const caller = token === undefined ? undefined : await authenticate(token);
@@ -232,7 +240,7 @@ export class PushServer implements Part {
     return '401 Unauthorized';
   }
 
-  #accept(wire: AgentWire, node: string, remote: string): void {
+  #accept(wire: AgentWire, { node, podUid }: Caller, remote: string): void {
     const { ca, state, trustDomain, version, onProof, log } = this.#deps;
     const requests = this.#requests.get(node) ?? new Rate(REQUESTS, performance.now());
     this.#requests.set(node, requests);
@@ -240,6 +248,7 @@ export class PushServer implements Part {
     const agent = new AgentConnection({
       wire,
       node,
+      podUid,
       remote,
       epoch: this.epoch,
       version,

@@ -40,6 +40,8 @@ export class ReviewedTokens {
   readonly #deps: ReviewedTokensDeps;
   readonly #now: () => number;
   readonly #verdicts = new Map<string, Verdict>();
+  /** Pods that are gone, by uid, and until when that is remembered. */
+  readonly #gone = new Map<string, number>();
   readonly #asking = new Map<string, Promise<Caller | undefined>>();
   readonly #gate = new Gate(QUESTIONS_AT_ONCE);
 
@@ -62,12 +64,27 @@ export class ReviewedTokens {
     }
   };
 
+  /** A pod is gone, and its token with it: the API server may say otherwise for some seconds. */
+  forgetPod(podUid: string): void {
+    const nowMs = this.#now();
+    // In the order of their times: the oldest stand first.
+    for (const [one, untilMs] of this.#gone) {
+      if (untilMs > nowMs && this.#gone.size < MOST_REMEMBERED) break;
+      this.#gone.delete(one);
+    }
+    this.#gone.set(podUid, nowMs + HOLD_MS);
+    for (const [hash, { caller }] of this.#verdicts) {
+      if (caller?.podUid === podUid) this.#verdicts.delete(hash);
+    }
+  }
+
   async #ask(token: string, hash: string): Promise<Caller | undefined> {
     const { reviewer, account, log } = this.#deps;
     let caller: Caller | string;
     try {
       const subject = await this.#gate.through(async () => reviewer.whoIs(token, AUDIENCE));
       caller = subject === undefined ? 'it is not a valid token' : agentOf(subject, account);
+      if (typeof caller !== 'string' && this.#isGone(caller.podUid)) caller = 'its pod is gone';
     } catch (cause) {
       const message = 'Cannot authenticate an agent: the API server does not answer';
       throw new MeshError('NOT_AUTHENTICATED', message, { cause });
@@ -76,6 +93,10 @@ export class ReviewedTokens {
     const found = typeof caller === 'string' ? undefined : caller;
     this.#remember(hash, found);
     return found;
+  }
+
+  #isGone(podUid = ''): boolean {
+    return (this.#gone.get(podUid) ?? 0) > this.#now();
   }
 
   #remember(hash: string, caller: Caller | undefined): void {

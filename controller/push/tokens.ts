@@ -12,6 +12,8 @@ import type { Logger } from '#common/log.ts';
 
 export interface Caller {
   readonly node: string;
+  /** Of the pod to which the token is bound; the caller goes with it. */
+  readonly podUid?: string;
 }
 
 /**

@@ -5,8 +5,9 @@ import { test } from 'tap';
 import { identityOf } from '#common/identity.ts';
 import { makeRequest } from '#common/tls/csr.ts';
 import { splitPem, verifyChain } from '#common/tls/trust.ts';
-import { findPrograms } from '../helpers/api-server.ts';
-import { projectToken, SYSTEM } from '../helpers/cluster-agent.ts';
+import { findPrograms, PODS } from '../helpers/api-server.ts';
+import { connectAgent, projectToken, SYSTEM } from '../helpers/cluster-agent.ts';
+import { running, runPod } from '../helpers/cluster-objects.ts';
 import { eventually } from '../helpers/program.ts';
 import type { Replica } from '../helpers/replica.ts';
 import {
@@ -248,5 +249,28 @@ test('two controllers', { skip: programs === undefined && 'no test bed' }, async
     t.match(metrics, /plumbline_controller_certificate_days\{certificate="root"\} 36\d\d/);
     t.match(metrics, /plumbline_controller_push_seconds_count [1-9]/);
     t.match(metrics, /plumbline_controller_writes_total\{queue="pods",result="written"\} [1-9]/);
+  });
+
+  await suite.test('an agent whose pod is deleted is cut off, and not let in again', async (t) => {
+    const { token: bound, pod } = await projectToken(api);
+    await runPod(api, SYSTEM, pod, running('10.250.0.11'));
+    await eventually('the pod is known', async () => {
+      const all = await follower.ask<Loose[]>('/v1/workloads');
+      if (!all.some(({ name }) => name === pod)) throw new Error('not yet');
+    });
+    const port = follower.port ?? 0;
+    const other = await connectAgent(t, { port, node: 'n1', token: bound }, roots);
+    await eventually('it is connected', async () => {
+      if (other.client.state.state !== 'connected') throw new Error('not yet');
+    });
+    const now = { query: { gracePeriodSeconds: '0' } };
+    await api.delete(PODS, { namespace: SYSTEM, name: pod }, now);
+    await eventually('it is cut off and refused', async () => {
+      const { state } = other.client;
+      if (state.state !== 'connecting' || !/401/.test(state.lastError)) {
+        throw new Error(JSON.stringify(state));
+      }
+    });
+    t.equal(client.state.state, 'connected', 'the other stays');
   });
 });

@@ -10,7 +10,10 @@ const extra = {
 };
 
 test('agentOf() takes the node to which the token of an agent’s pod is bound', async (t) => {
-  t.strictSame(agentOf({ username: account, extra }, account), { node: 'n1' });
+  t.strictSame(agentOf({ username: account, extra }, account), {
+    node: 'n1',
+    podUid: '6d1a5e3c',
+  });
 });
 
 test('agentOf() refuses every other token, and says why', async (t) => {

@@ -7,10 +7,12 @@ import { silent } from '../../helpers/silent-log.ts';
 const account = accountOf('plumbline-system', 'plumbline-node-agent');
 
 function subject(node: string): Subject {
-  const bound = { 'node-name': [node], 'pod-name': ['agent'], 'pod-uid': ['1'] };
+  const bound = { 'node-name': [node], 'pod-name': ['agent'], 'pod-uid': [`uid-${node}`] };
   const extra = Object.entries(bound).map(([k, v]) => [`authentication.kubernetes.io/${k}`, v]);
   return { username: account, uid: '1', groups: [], extra: Object.fromEntries(extra) };
 }
+
+const agent = (node: string) => ({ node, podUid: `uid-${node}` });
 
 /** Tokens `h.NODE.s` are those of agents; the clock is turned by hand. */
 function setUp() {
@@ -31,19 +33,20 @@ function setUp() {
     },
   });
   const pass = (ms: number): void => void (nowMs += ms);
-  return { authenticate: tokens.authenticate, asked, server, pass };
+  const { authenticate } = tokens;
+  return { tokens, authenticate, asked, server, pass };
 }
 
 test('ReviewedTokens asks once for a token, and again when a minute is over', async (t) => {
   const { authenticate, asked, pass } = setUp();
   const both = await Promise.all([authenticate('h.n1.s'), authenticate('h.n1.s')]);
-  t.strictSame(both, [{ node: 'n1' }, { node: 'n1' }]);
-  t.strictSame(await authenticate('h.n2.s'), { node: 'n2' });
+  t.strictSame(both, [agent('n1'), agent('n1')]);
+  t.strictSame(await authenticate('h.n2.s'), agent('n2'));
   pass(59_000);
   await authenticate('h.n1.s');
   t.strictSame(asked, ['h.n1.s plumbline', 'h.n2.s plumbline']);
   pass(1000);
-  t.strictSame(await authenticate('h.n1.s'), { node: 'n1' });
+  t.strictSame(await authenticate('h.n1.s'), agent('n1'));
   t.equal(asked.length, 3);
 });
 
@@ -51,12 +54,12 @@ test('ReviewedTokens holds to what it knows while the API server is away, and to
   const { authenticate, server, pass } = setUp();
   await authenticate('h.n1.s');
   server.isAway = true;
-  t.strictSame(await authenticate('h.n1.s'), { node: 'n1' });
+  t.strictSame(await authenticate('h.n1.s'), agent('n1'));
   await t.rejects(authenticate('h.n2.s'), { code: 'NOT_AUTHENTICATED' });
   pass(60_000);
   await t.rejects(authenticate('h.n1.s'), { code: 'NOT_AUTHENTICATED' });
   server.isAway = false;
-  t.strictSame(await authenticate('h.n1.s'), { node: 'n1' }, 'a failure is not remembered');
+  t.strictSame(await authenticate('h.n1.s'), agent('n1'), 'a failure is not remembered');
 });
 
 test('ReviewedTokens refuses what is nobody’s, for some seconds without asking', async (t) => {
@@ -71,4 +74,16 @@ test('ReviewedTokens refuses what is nobody’s, for some seconds without asking
     t.equal(await authenticate(junk), undefined);
   }
   t.equal(asked.length, 2, 'what is no such token is not asked about');
+});
+
+test('ReviewedTokens refuses the token of a pod that is gone, whatever the API server says', async (t) => {
+  const { tokens, authenticate, asked, pass } = setUp();
+  await authenticate('h.n1.s');
+  await authenticate('h.n2.s');
+  tokens.forgetPod('uid-n1');
+  t.equal(await authenticate('h.n1.s'), undefined);
+  t.strictSame(await authenticate('h.n2.s'), agent('n2'));
+  t.strictSame(asked.slice(2), ['h.n1.s plumbline'], 'the other is remembered');
+  pass(60_000);
+  t.strictSame(await authenticate('h.n1.s'), agent('n1'), 'by then the API server knows');
 });
