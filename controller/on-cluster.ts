@@ -174,7 +174,7 @@ export class OnCluster implements Backing {
       mayRun,
       log,
       work: publishTrust({
-        configMaps: configMapsNamed(this.#api, TRUST_BUNDLE),
+        configMaps: configMapsNamed(this.#api, { name: TRUST_BUNDLE, owner: namespace }),
         roots: () => ca.trust.roots,
         namespaces: () => this.#enrolled.namespaces,
       }),

@@ -1,12 +1,14 @@
 /**
  * ConfigMaps of one name in all namespaces: read in one list, written by server-side apply.
  *
- * The list asks for that name alone, so a right to that name alone is enough.
+ * The list asks for that name alone, so a right to that name alone is enough. All belong to one
+ * namespace, wherever they are: when it is deleted the garbage collector of the cluster takes them too.
  */
 import type { ApiClient } from './api-client.ts';
 import type { Resource } from './resource.ts';
 
 const CONFIG_MAPS: Resource = { group: '', version: 'v1', plural: 'configmaps' };
+const NAMESPACES: Resource = { group: '', version: 'v1', plural: 'namespaces' };
 const MANAGED_BY = 'app.kubernetes.io/managed-by';
 const US = 'plumbline';
 
@@ -36,7 +38,19 @@ interface ConfigMapObject {
   readonly data?: Readonly<Record<string, string>>;
 }
 
-export function configMapsNamed(api: ApiClient, name: string): NamedConfigMaps {
+export function configMapsNamed(
+  api: ApiClient,
+  { name, owner }: { readonly name: string; readonly owner: string },
+): NamedConfigMaps {
+  const owners = async (signal: AbortSignal): Promise<object[]> => {
+    const found = await api.get<{ metadata?: { uid?: string } }>(
+      NAMESPACES,
+      { name: owner },
+      { signal },
+    );
+    const uid = found?.metadata?.uid;
+    return uid === undefined ? [] : [{ apiVersion: 'v1', kind: 'Namespace', name: owner, uid }];
+  };
   return {
     list: async (signal) => {
       const found = new Map<string, FoundConfigMap>();
@@ -55,7 +69,8 @@ export function configMapsNamed(api: ApiClient, name: string): NamedConfigMaps {
       return found;
     },
     apply: async (namespace, data, signal) => {
-      const metadata = { name, namespace, labels: { [MANAGED_BY]: US } };
+      const ownerReferences = await owners(signal);
+      const metadata = { name, namespace, labels: { [MANAGED_BY]: US }, ownerReferences };
       const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data };
       await api.apply(CONFIG_MAPS, { namespace, name }, body, { signal });
     },

@@ -5,7 +5,7 @@ import { test } from 'tap';
 import { identityOf } from '#common/identity.ts';
 import { makeRequest } from '#common/tls/csr.ts';
 import { splitPem, verifyChain } from '#common/tls/trust.ts';
-import { findPrograms, PODS } from '../helpers/api-server.ts';
+import { findPrograms, NAMESPACES, PODS } from '../helpers/api-server.ts';
 import { connectAgent, projectToken, SYSTEM } from '../helpers/cluster-agent.ts';
 import { running, runPod } from '../helpers/cluster-objects.ts';
 import { eventually } from '../helpers/program.ts';
@@ -54,6 +54,10 @@ test('two controllers', { skip: programs === undefined && 'no test bed' }, async
       await api.patch(CONFIG_MAPS, BUNDLE, { kind: 'merge', body });
       await until(api, CONFIG_MAPS, BUNDLE, ({ data }) => data['root-cert.pem'] === pem);
       const there = { ...BUNDLE, namespace: 'shop' };
+      const system = await api.get<Loose>(NAMESPACES, { name: SYSTEM });
+      t.match(first['metadata'].ownerReferences, [
+        { kind: 'Namespace', name: SYSTEM, uid: system?.['metadata'].uid },
+      ]);
       t.equal(await api.get(CONFIG_MAPS, there), undefined, 'it is not in the mesh');
       await label(api, 'shop', { 'plumbline.dev/dataplane-mode': 'ambient' });
       await until(api, CONFIG_MAPS, there, ({ data }) => data['root-cert.pem'] === pem);
