@@ -21,7 +21,9 @@ COPY common /opt/plumbline/common
 COPY controller /opt/plumbline/controller
 COPY node-agent /opt/plumbline/node-agent
 COPY cli /opt/plumbline/cli
-RUN printf '#!/bin/sh\nexec /usr/local/bin/node --disable-warning=ExperimentalWarning /opt/plumbline/cli/main.ts "$@"\n' >/usr/local/bin/plumb \
+COPY scripts/image/strip.ts scripts/image/stripped.ts /tmp/
+RUN node /tmp/strip.ts /opt/plumbline && rm /tmp/strip.ts /tmp/stripped.ts
+RUN printf '#!/bin/sh\nexec /usr/local/bin/node --disable-warning=ExperimentalWarning --import=/opt/plumbline/stripped.js /opt/plumbline/cli/main.ts "$@"\n' >/usr/local/bin/plumb \
  && chmod 755 /usr/local/bin/plumb
 # Programs that need root are told so where they are started.
 USER 65532:65532

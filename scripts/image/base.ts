@@ -76,6 +76,7 @@ const BUSYBOX = [
   'sort',
   'stat',
   'tail',
+  'test',
   'touch',
   'tr',
   'true',

@@ -62,7 +62,11 @@ async function build(target: Arch): Promise<void> {
     }),
     await layer(
       'product',
-      { ...inputs, files: productFiles(root), own: source('product') },
+      {
+        ...inputs,
+        files: productFiles(root),
+        own: ['product', 'strip', 'stripped'].map((name) => source(name)),
+      },
       (into) => {
         buildProduct(into, root);
       },

@@ -1,11 +1,12 @@
-/** The top layer: our sources as they stand in the checkout, and `plumb` in PATH. */
+/** The top layer: our sources as they stand in the checkout but for their types, and `plumb` in PATH. */
 import { createHash } from 'node:crypto';
 import { chmodSync, copyFileSync, globSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { strip } from './strip.ts';
 
 const PLUMB = `#!/bin/sh
-exec /usr/local/bin/node --disable-warning=ExperimentalWarning /opt/plumbline/cli/main.ts "$@"
+exec /usr/local/bin/node --disable-warning=ExperimentalWarning --import=/opt/plumbline/stripped.js /opt/plumbline/cli/main.ts "$@"
 `;
 
 /** Every file of the product with its digest. */
@@ -33,6 +34,7 @@ export function buildProduct(into: string, root: string): void {
     mkdirSync(dirname(to), { recursive: true });
     copyFileSync(join(root, path), to);
   }
+  strip(join(into, 'opt/plumbline'));
   const plumb = join(into, 'usr/local/bin/plumb');
   mkdirSync(dirname(plumb), { recursive: true });
   writeFileSync(plumb, PLUMB);

@@ -33,8 +33,20 @@ test('the image of this machine runs all that the programs call, and comes out t
   t.equal(run('plumb --version'), version);
   for (const program of ['node-agent', 'controller']) {
     const flags = '--disable-warning=ExperimentalWarning';
-    t.equal(run(`node ${flags} /opt/plumbline/${program}/main.ts --version`), version, program);
+    t.equal(
+      run(
+        `node ${flags} --import=/opt/plumbline/stripped.js /opt/plumbline/${program}/main.ts --version`,
+      ),
+      version,
+      program,
+    );
   }
+  // The type stripper is a large WebAssembly module, and Node says what it has loaded.
+  const loaded = `process.moduleLoadList.filter((one) => one.endsWith("deps/amaro/dist/index"))`;
+  const ask = `await import("#common/errors.ts"); console.log(${loaded}.length)`;
+  const node = 'cd /opt/plumbline && node --input-type=module';
+  t.equal(run(`${node} --import=/opt/plumbline/stripped.js -e '${ask}'`), '0', 'nothing to strip');
+  t.equal(run(`${node} -e '${ask}'`), '1', 'and it would be seen');
   const libc = '#common/sys/libc.ts';
   t.equal(run(`cd /opt/plumbline && node --input-type=module -e "await import('${libc}')"`), '');
   for (const flavour of ['nft', 'legacy']) {
