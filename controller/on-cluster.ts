@@ -200,6 +200,7 @@ export class OnCluster implements Backing {
     registerClusterMetrics(metrics, {
       leader: this.#leader,
       queues: Object.values(this.#queues),
+      pods: () => this.#enrolled.counts(),
       refusedObjects: () =>
         [...this.#judged.values()].filter(({ complaints }) => complaints.length > 0).length,
     });

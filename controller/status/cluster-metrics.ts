@@ -5,13 +5,15 @@ import type { WriteQueue } from './write-queue.ts';
 export interface ClusterMetered {
   readonly leader: { readonly isLeading: boolean };
   readonly queues: readonly WriteQueue[];
+  /** Of the whole mesh, whichever replica their agents report to. */
+  readonly pods: () => { readonly enrolled: number; readonly proven: number };
   /** Objects of ours that could not be read. */
   readonly refusedObjects: () => number;
 }
 
 export function registerClusterMetrics(
   metrics: Metrics,
-  { leader, queues, refusedObjects }: ClusterMetered,
+  { leader, queues, pods, refusedObjects }: ClusterMetered,
 ): void {
   metrics.gauge({
     name: 'plumbline_controller_leads',
@@ -33,6 +35,12 @@ export function registerClusterMetrics(
         { labels: { queue: name, result: 'written' }, value: written },
         { labels: { queue: name, result: 'refused' }, value: dropped },
       ]),
+  });
+  metrics.gauge({
+    name: 'plumbline_controller_pods',
+    help: 'Pods of the mesh: enrolled, and proven to be captured. The two must be equal.',
+    labels: ['state'],
+    read: () => Object.entries(pods()).map(([state, value]) => ({ labels: { state }, value })),
   });
   metrics.gauge({
     name: 'plumbline_controller_refused_objects',

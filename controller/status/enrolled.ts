@@ -43,7 +43,10 @@ export class Enrolled {
   readonly #system: string;
   readonly #namespaces = new Set<string>();
   readonly #pods = new Map<string, Known>();
-  readonly #captured = new Set<string>();
+  /** Uids of the pods that are written down as captured, by whichever replica. */
+  readonly #written = new Set<string>();
+  /** What an agent of this replica has said since that last changed. */
+  readonly #proven = new Map<string, boolean>();
 
   constructor(systemNamespace: string) {
     this.#system = systemNamespace;
@@ -66,16 +69,26 @@ export class Enrolled {
         const { name, labels } = object.meta;
         if (read(labels, DATAPLANE_MODE) === 'ambient') this.#namespaces.add(name);
         else this.#namespaces.delete(name);
-      } else if (object.kind === 'Pod' && object.captured === true) {
-        this.#captured.add(object.podUid);
+      } else if (object.kind === 'Pod') {
+        this.#note(object.podUid, object.captured === true);
       }
     }
   }
 
   /** An agent has proven the capture of a pod, or found that it is not captured. */
   proven(podUid: string, isCaptured: boolean): void {
-    if (isCaptured) this.#captured.add(podUid);
-    else this.#captured.delete(podUid);
+    this.#proven.set(podUid, isCaptured);
+  }
+
+  /** How many pods are in the mesh, and how many of them are proven to be captured. */
+  counts(): { readonly enrolled: number; readonly proven: number } {
+    let [enrolled, proven] = [0, 0];
+    for (const { placed } of this.#pods.values()) {
+      if (!placed.pod.enrolled) continue;
+      enrolled += 1;
+      if (this.#isCaptured(placed.pod.podUid)) proven += 1;
+    }
+    return { enrolled, proven };
   }
 
   /** Takes what the model found different. */
@@ -114,15 +127,28 @@ export class Enrolled {
       const message = `This pod is never captured, though its namespace is: ${pod.exemption}`;
       return { pod: nameOf(placed), reason: 'NeverCaptured', message };
     }
-    if (this.#captured.has(pod.podUid) || nowMs - (enrolledMs ?? nowMs) < PATIENCE_MS) {
+    if (this.#isCaptured(pod.podUid) || nowMs - (enrolledMs ?? nowMs) < PATIENCE_MS) {
       return undefined;
     }
     const message = `The capture of this pod has not been proven; does an agent run on node "${node}"?`;
     return { pod: nameOf(placed), reason: 'NotCaptured', message };
   }
 
+  /** What is written down counts again as soon as it changes: the pod's agent may report elsewhere now. */
+  #note(podUid: string, isWritten: boolean): void {
+    if (this.#written.has(podUid) === isWritten) return;
+    if (isWritten) this.#written.add(podUid);
+    else this.#written.delete(podUid);
+    this.#proven.delete(podUid);
+  }
+
+  #isCaptured(podUid: string): boolean {
+    return this.#proven.get(podUid) ?? this.#written.has(podUid);
+  }
+
   #drop({ placed }: Known): string {
-    this.#captured.delete(placed.pod.podUid);
+    this.#written.delete(placed.pod.podUid);
+    this.#proven.delete(placed.pod.podUid);
     return placed.pod.podUid;
   }
 }

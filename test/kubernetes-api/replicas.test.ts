@@ -249,6 +249,12 @@ test('two controllers', { skip: programs === undefined && 'no test bed' }, async
     }
     const metrics = await text(follower, '/metrics');
     t.match(metrics, /plumbline_controller_leads 0/);
+    for (const one of replicas) {
+      await eventually('the pods, proven', async () => {
+        const found = await text(one, '/metrics');
+        if (!/plumbline_controller_pods\{state="proven"\} 1/.test(found)) throw new Error(found);
+      });
+    }
     t.match(await text(leader, '/metrics'), /plumbline_controller_leads 1/);
     t.match(metrics, /plumbline_controller_certificate_days\{certificate="root"\} 36\d\d/);
     t.match(metrics, /plumbline_controller_push_seconds_count [1-9]/);

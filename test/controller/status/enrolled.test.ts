@@ -2,7 +2,7 @@ import { test } from 'tap';
 import type { PlacedPod } from '../../../controller/model/diff.ts';
 import { Enrolled } from '../../../controller/status/enrolled.ts';
 import { workload, localPod } from '../../helpers/mesh-build.ts';
-import { namespace } from '../../helpers/mesh-objects.ts';
+import { namespace, pod } from '../../helpers/mesh-objects.ts';
 
 const AMBIENT = { 'plumbline.dev/dataplane-mode': 'ambient' };
 const none = { workloads: [], services: [], policies: [], pods: [] };
@@ -48,6 +48,24 @@ test('Enrolled.complaints() names pods whose capture is not proven after a minut
   t.strictSame(enrolled.complaints(61_000), []);
   enrolled.proven('uid-web', false);
   t.match(enrolled.complaints(61_000), [{ pod: { name: 'web' } }]);
+});
+
+test('Enrolled.counts() are those of all replicas, by what is written down', async (t) => {
+  const enrolled = new Enrolled('plumbline-system');
+  enrolled.pods({ pods: [placed('cart'), placed('web')], removed: none }, 0);
+  const read = (name: string, captured: boolean): void =>
+    enrolled.objects([set({ ...pod(name, '10.0.0.1'), captured })]);
+  t.strictSame(enrolled.counts(), { enrolled: 2, proven: 0 });
+  read('cart', true);
+  t.strictSame(enrolled.counts(), { enrolled: 2, proven: 1 }, 'another replica has heard so');
+  enrolled.proven('uid-web', true);
+  read('web', false);
+  t.strictSame(enrolled.counts(), { enrolled: 2, proven: 2 }, 'what is heard here counts at once');
+  read('web', true);
+  read('web', false);
+  t.strictSame(enrolled.counts(), { enrolled: 2, proven: 1 }, 'and what another writes later');
+  enrolled.pods({ pods: [placed('cart', { enrolled: false })], removed: none }, 0);
+  t.strictSame(enrolled.counts(), { enrolled: 1, proven: 0 });
 });
 
 test('Enrolled.complaints() names pods of the mesh that are never captured, unless they asked for it', async (t) => {
