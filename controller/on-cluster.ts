@@ -119,7 +119,7 @@ export class OnCluster implements Backing {
 
   openCa(ca: CertificateAuthority): Part[] {
     const start = async (): Promise<void> => this.#untilAnswered(async () => ca.start());
-    return [this.#leader, { name: 'ca', start, stop: async () => {} }];
+    return [{ name: 'ca', start, stop: async () => {} }];
   }
 
   source(onChanges: OnChanges): Part {
@@ -182,6 +182,8 @@ export class OnCluster implements Backing {
     const chore = (name: string, everyMs: number, work: () => void): Chore =>
       new Chore({ name, everyMs, mayRun, log, work: async () => work() });
     return [
+      // Who leads has read the cluster and serves agents.
+      this.#leader,
       ...Object.values(this.#queues),
       this.#trust,
       new Chore({ name: 'replica report', everyMs: REPORT_EVERY_MS, log, work: replicas.exchange }),
