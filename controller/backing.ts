@@ -35,7 +35,7 @@ export interface Backing {
   source(onChanges: (changes: readonly ObjectChange[]) => void): Part;
   /** What goes on beside serving agents. */
   beside(mesh: MeshParts): Part[];
-  /** What it answers besides the queries about the mesh. */
+  /** What it answers besides the queries about the mesh; once it has its source. */
   routes(): AdminRoute[];
   /** Refuses callers of the query API on TCP; undefined: nobody can be told apart, so none is served. */
   readonly admit: ((caller: Caller) => Promise<Reply | undefined>) | undefined;

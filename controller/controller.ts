@@ -108,12 +108,13 @@ export class Controller {
     backing.registerMetrics(this.#metrics);
     const isUp = ['CA', 'source', 'agents'].map((what) => this.#readiness.blockedBy(what));
     const [hasCa, hasSource, hasAgents] = isUp;
+    const source = backing.source((changes) => this.#apply(changes));
     const [scraped, asked] = [this.#metricsServers(), this.#queryServers()];
     await this.#lifecycle.start([
       ...scraped,
       ...backing.openCa(this.#ca),
       marker('CA', hasCa),
-      backing.source((changes) => this.#apply(changes)),
+      source,
       marker('source', hasSource),
       this.#push,
       marker('agents', hasAgents),

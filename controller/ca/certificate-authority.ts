@@ -77,6 +77,8 @@ export class CertificateAuthority {
   /** Since when nothing has blocked the next step, by a clock that nobody sets. */
   #clearSinceMs: number | undefined;
   #blockers: readonly Blocker[] = [];
+  /** Nobody has signed by this CA but this process. */
+  #isNew = false;
   #followAtMs = 0;
   #trouble = '';
 
@@ -95,6 +97,7 @@ export class CertificateAuthority {
       const state = newState(this.#birth);
       // Whoever comes second takes what the first has made.
       if (await this.#save(state, '')) {
+        this.#isNew = !this.#options.store.isShared;
         this.#options.log.info('new CA made', { authority: state.current });
       } else await this.#load();
     }
@@ -104,6 +107,11 @@ export class CertificateAuthority {
   get trust(): Trust {
     const { generation, authorities, current } = this.#state;
     return { generation, roots: authorities.map(({ rootPem }) => rootPem), authority: current };
+  }
+
+  /** Whether all that was ever signed by it was signed by this process. */
+  get isNew(): boolean {
+    return this.#isNew;
   }
 
   get isRotating(): boolean {

@@ -73,6 +73,8 @@ export class PushServer implements Part {
     perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   });
+  /** Nodes whose agents have been here since the start. */
+  readonly #served = new Set<string>();
   #namespaces: readonly EnrolledNamespace[] = [];
   #tick: NodeJS.Timeout | undefined;
   #renewAtMs = 0;
@@ -176,7 +178,10 @@ export class PushServer implements Part {
     const { ca, state, otherAgents, log } = this.#deps;
     if (!ca.isRotating) return;
     try {
-      await ca.advance([...this.views(), ...(otherAgents?.() ?? [])], () => state.nodesInMesh());
+      const agents = [...this.views(), ...(otherAgents?.() ?? [])];
+      // Who was never here holds nothing, unless somebody else has signed for it.
+      const mayHold = (node: string): boolean => !ca.isNew || this.#served.has(node);
+      await ca.advance(agents, () => state.nodesInMesh().filter(mayHold));
     } catch (error) {
       log.error('a root rotation cannot take its next step; it tries again', { error });
     }
@@ -244,6 +249,7 @@ export class PushServer implements Part {
     const { ca, state, trustDomain, version, onProof, log } = this.#deps;
     const requests = this.#requests.get(node) ?? new Rate(REQUESTS, performance.now());
     this.#requests.set(node, requests);
+    this.#served.add(node);
     this.#limit(node);
     const agent = new AgentConnection({
       wire,
