@@ -139,6 +139,18 @@ const TOTALS: readonly (readonly [keyof Totals, string, 'counter' | 'gauge', str
     'counter',
     'TLS handshakes of peers that failed',
   ],
+  [
+    'peersHeld',
+    'plumbline_peers_held_total',
+    'counter',
+    'Times that a peer was held for breaking the rules of HTTP/2',
+  ],
+  [
+    'tunnelsRefused',
+    'plumbline_tunnels_refused_total',
+    'counter',
+    'Tunnels refused to peers that were held, before or after the handshake',
+  ],
   ['accepted', 'plumbline_connections_accepted_total', 'counter', 'TCP connections accepted'],
   [
     'acceptPauses',

@@ -2,6 +2,8 @@
 # Sourced, never run; leaves ROOT set to the checkout and the pinned Node first in PATH.
 
 ROOT=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
+# The scripts of scripts/testbed are one folder further in.
+[ -f "$ROOT/package.json" ] || ROOT=$(dirname "$ROOT")
 NODE_FLOOR=26.10
 # What the mesh calls, and a library that the pinned Node needs.
 PACKAGES='iptables iproute2 ipset procps libatomic1'

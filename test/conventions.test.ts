@@ -8,7 +8,7 @@ const programs = ['node-agent', 'waypoint', 'controller', 'cli'];
 const layers: Readonly<Record<string, readonly string[]>> = {
   common: ['sys', 'engine', 'http2', 'http1', 'tls', 'hbone', 'mesh', 'decide', 'control'],
   'node-agent': ['capture', 'pods', 'identity', 'data'],
-  waypoint: ['routing', 'resilience', 'filters', 'proxy'],
+  waypoint: ['routing', 'resilience', 'tokens', 'filters', 'proxy'],
   controller: ['model', 'kube', 'lead', 'ca', 'push', 'status', 'api', 'dashboard'],
   cli: ['lint', 'up', 'commands'],
 };
@@ -20,6 +20,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   'node:ffi': ['common/sys/'],
   'node-forge': ['common/tls/', 'controller/ca/'],
   'prom-client': ['common/metrics.ts'],
+  jose: ['waypoint/tokens/'],
   koffi: ['common/sys/'],
   commander: programs.map((program) => `${program}/main.ts`),
   ws: ['common/control/', 'controller/push/'],

@@ -140,6 +140,10 @@ export function integer(least: number, most: number): Decoder<number> {
   };
 }
 
+export function number(value: unknown): number {
+  return typeof value === 'number' ? value : fail('a number', value);
+}
+
 export function boolean(value: unknown): boolean {
   return typeof value === 'boolean' ? value : fail('true or false', value);
 }
@@ -170,17 +174,23 @@ export function list<T>(item: Decoder<T>, most: number): Decoder<readonly T[]> {
 
 type Fields<T> = { readonly [K in keyof T]-?: Decoder<Exclude<T[K], undefined>> };
 
-/** An object with exactly these fields. */
-export function object<T extends object>(fields: Fields<T>): Decoder<T> {
-  return shaped(fields, true);
+/** An object with exactly these fields, of which those in `mayLack` may be undefined: not there. */
+export function object<T extends object>(
+  fields: Fields<T>,
+  mayLack: readonly UndefinedKeys<T>[] = [],
+): Decoder<T> {
+  const needed = Object.keys(fields).filter((name) => !mayLack.some((one) => one === name));
+  return shaped(fields, needed);
 }
+
+type UndefinedKeys<T> = { [K in keyof T]-?: undefined extends T[K] ? K : never }[keyof T];
 
 /** An object with any of these fields, and no other. */
 export function partial<T extends object>(fields: Fields<T>): Decoder<T> {
-  return shaped(fields, false);
+  return shaped(fields, []);
 }
 
-function shaped<T extends object>(fields: Fields<T>, all: boolean): Decoder<T> {
+function shaped<T extends object>(fields: Fields<T>, needed: readonly string[]): Decoder<T> {
   const decoders = new Map<string, Decoder<unknown>>(Object.entries(fields));
   return (value) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -197,9 +207,9 @@ function shaped<T extends object>(fields: Fields<T>, all: boolean): Decoder<T> {
       }
       known += 1;
     }
-    if (all && known < decoders.size) {
-      const missing = [...decoders.keys()].find((key) => !Object.hasOwn(value, key)) ?? '';
-      throw new Mismatch('a value', 'nothing').at(`.${missing}`);
+    if (known < decoders.size) {
+      const missing = needed.find((key) => !Object.hasOwn(value, key));
+      if (missing !== undefined) throw new Mismatch('a value', 'nothing').at(`.${missing}`);
     }
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a boundary: just checked
     return value as T;
@@ -218,6 +228,22 @@ export function union<T extends { readonly type: string }>(decoders: {
     const type = 'type' in value ? value.type : undefined;
     const decoder = typeof type === 'string' ? byType.get(type) : undefined;
     if (decoder === undefined) throw new Mismatch('a known type', describe(type)).at('.type');
+    return decoder(value);
+  };
+}
+
+/** Chooses the decoder by the field `kind`. */
+export function kinds<T extends { readonly kind: string }>(
+  decoders: Readonly<Record<T['kind'], Decoder<T>>>,
+): Decoder<T> {
+  const byKind = new Map<string, Decoder<T>>(Object.entries<Decoder<T>>(decoders));
+  return (value) => {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, 'kind')) {
+      fail('an object with a kind', value);
+    }
+    const kind = 'kind' in value ? value.kind : undefined;
+    const decoder = typeof kind === 'string' ? byKind.get(kind) : undefined;
+    if (decoder === undefined) throw new Mismatch('a known kind', describe(kind)).at('.kind');
     return decoder(value);
   };
 }

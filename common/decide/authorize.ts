@@ -10,7 +10,7 @@ import type { View } from '../mesh/view.ts';
 import { factsOf } from './facts.ts';
 import type { Connection, Facts } from './facts.ts';
 import { nearestRule } from './near-miss.ts';
-import { ruleMatches } from './policy-match.ts';
+import { describeField, ruleMatches } from './policy-match.ts';
 import type { CompiledRule } from './policy-match.ts';
 import { applicablePolicies } from './policy-sets.ts';
 import type { Subject } from './policy-sets.ts';
@@ -78,7 +78,7 @@ function notAllowed(
   layer: PolicyLayer,
   { facts, audits }: { readonly facts: Facts; readonly audits: readonly Audit[] },
 ): Verdict {
-  const { policy, nearMiss } = nearestRule(bucketsOf(sets, `${layer} allow`), facts);
+  const { policy, nearMiss } = nearestRule(bucketsOf(sets, `${layer} allow`), facts, describeField);
   const reason = `no ALLOW rule of the ${layer} layer matches`;
   return { allow: false, policy, rule: '', reason, nearMiss, audits };
 }
@@ -115,7 +115,7 @@ function auditsOf(sets: readonly PolicySet[], facts: Facts): Audit[] {
     const allows = matchingEach(sets, `${layer} allow dry-run`, facts, false);
     audits.push(...allows);
     if (allows.length > 0 || matching(sets, `${layer} allow`, facts) !== undefined) continue;
-    const { policy } = nearestRule(bucketsOf(sets, `${layer} allow dry-run`), facts);
+    const { policy } = nearestRule(bucketsOf(sets, `${layer} allow dry-run`), facts, describeField);
     audits.push({ policy, rule: '', wouldDeny: true });
   }
   return audits.length > AUDITS_MAX ? audits.slice(0, AUDITS_MAX) : audits;

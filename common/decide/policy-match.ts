@@ -13,23 +13,40 @@ export interface CompiledPolicy {
   readonly rules: readonly CompiledRule[];
 }
 
-export interface CompiledRule {
-  readonly policy: Policy;
+/** A rule on a connection; with other types for its parts, on a request (http-match.ts). */
+export interface CompiledRule<
+  M extends Match = Match,
+  F extends Facts = Facts,
+  P extends { readonly key: string } = Policy,
+> {
+  readonly policy: P;
   readonly name: string;
   /** Its place among the rules of the policy. */
   readonly order: number;
-  readonly clauses: readonly (readonly CompiledMatch[])[];
+  readonly clauses: Clauses<M, F>;
 }
 
-export interface CompiledMatch {
-  readonly source: Match;
-  readonly checks: readonly Check[];
+export type Clauses<M extends Match, F extends Facts> = readonly (readonly CompiledMatch<M, F>[])[];
+
+export interface CompiledMatch<M extends Match = Match, F extends Facts = Facts> {
+  readonly source: M;
+  readonly checks: readonly Check<M, F>[];
 }
 
-export interface Check {
-  readonly field: keyof Match;
-  passes(facts: Facts): boolean;
+export interface Check<M extends Match = Match, F extends Facts = Facts> {
+  readonly field: keyof M;
+  readonly passes: (facts: F) => boolean;
 }
+
+/** Says in words what a field of a match wanted and what was found. */
+export type Describe<M extends Match, F extends Facts> = (
+  field: keyof M,
+  match: M,
+  facts: F,
+) => string;
+
+/** The part of a rule that matching looks at. */
+type Matchable<M extends Match, F extends Facts> = { readonly clauses: Clauses<M, F> };
 
 /** With fewer bits a CIDR is an IPv6 one; with as many or more and mapped bytes, an IPv4 one. */
 export const IPV4_BITS = 96;
@@ -46,20 +63,32 @@ export function compilePolicy(policy: Policy): CompiledPolicy {
   };
 }
 
-export function ruleMatches({ clauses }: CompiledRule, facts: Facts): boolean {
+export function ruleMatches<M extends Match, F extends Facts>(
+  { clauses }: Matchable<M, F>,
+  facts: F,
+): boolean {
   return clauses.every((clause) => clauseMatches(clause, facts));
 }
 
-function clauseMatches(clause: readonly CompiledMatch[], facts: Facts): boolean {
+function clauseMatches<M extends Match, F extends Facts>(
+  clause: readonly CompiledMatch<M, F>[],
+  facts: F,
+): boolean {
   return clause.length === 0 || clause.some((match) => matchMatches(match, facts));
 }
 
-function matchMatches({ checks }: CompiledMatch, facts: Facts): boolean {
+function matchMatches<M extends Match, F extends Facts>(
+  { checks }: CompiledMatch<M, F>,
+  facts: F,
+): boolean {
   return checks.length > 0 && checks.every((check) => check.passes(facts));
 }
 
 /** Counts the fields for want of which a rule does not match: in each clause, of its nearest match. */
-export function countMisses(rule: CompiledRule, facts: Facts): number {
+export function countMisses<M extends Match, F extends Facts>(
+  rule: Matchable<M, F>,
+  facts: F,
+): number {
   let count = 0;
   for (const clause of rule.clauses) {
     if (clauseMatches(clause, facts)) continue;
@@ -75,20 +104,25 @@ export function countMisses(rule: CompiledRule, facts: Facts): number {
 }
 
 /** Says in words what a rule missed, or '' when it matches or never can. */
-export function describeMisses(rule: CompiledRule, facts: Facts): string {
+export function describeMisses<M extends Match, F extends Facts>(
+  rule: Matchable<M, F>,
+  facts: F,
+  describe: Describe<M, F>,
+): string {
   return rule.clauses
     .filter((clause) => !clauseMatches(clause, facts))
     .flatMap((clause) => {
       const near = nearest(clause, facts);
-      return (near?.missed ?? []).map((field) => describe(field, near?.match.source ?? {}, facts));
+      if (near === undefined) return [];
+      return near.missed.map((field) => describe(field, near.match.source, facts));
     })
     .join(' and ');
 }
 
-function nearest(
-  clause: readonly CompiledMatch[],
-  facts: Facts,
-): { readonly match: CompiledMatch; readonly missed: readonly Check['field'][] } | undefined {
+function nearest<M extends Match, F extends Facts>(
+  clause: readonly CompiledMatch<M, F>[],
+  facts: F,
+): { readonly match: CompiledMatch<M, F>; readonly missed: readonly (keyof M)[] } | undefined {
   return clause
     .filter(({ checks }) => checks.length > 0)
     .map((match) => ({
@@ -98,7 +132,8 @@ function nearest(
     .toSorted((a, b) => a.missed.length - b.missed.length)[0];
 }
 
-function compileMatch(source: Match): CompiledMatch {
+/** Compiles the fields of a match that a connection has. */
+export function compileMatch(source: Match): CompiledMatch {
   const checks: Check[] = [];
   const add = <T>(
     fields: readonly [positive: keyof Match, negative: keyof Match],
@@ -156,7 +191,8 @@ export function parsePattern(pattern: string): Pattern {
   return { kind: 'exact', text: pattern };
 }
 
-function inTexts(patterns: readonly string[]): (text: string) => boolean {
+/** Returns what says whether a text fits one of some patterns. */
+export function inTexts(patterns: readonly string[]): (text: string) => boolean {
   const exact = new Set<string>();
   const others: ((text: string) => boolean)[] = [];
   for (const pattern of patterns.map(parsePattern)) {
@@ -168,7 +204,8 @@ function inTexts(patterns: readonly string[]): (text: string) => boolean {
   return (text) => exact.has(text) || others.some((matches) => matches(text));
 }
 
-function inBlocks(texts: readonly string[]): (address: Address) => boolean {
+/** Returns what says whether an address lies in one of some blocks. */
+export function inBlocks(texts: readonly string[]): (address: Address) => boolean {
   const blocks = texts.map(parseCidr).filter((cidr) => cidr !== undefined);
   return ({ bytes }) => bytes !== undefined && blocks.some((cidr) => cidrContains(cidr, bytes));
 }
@@ -180,16 +217,22 @@ function inPorts(ranges: readonly PortRange[]): (facts: Facts) => boolean {
 /** Values of a field that a sentence can take. */
 const SHOWN_MAX = 3;
 
-function describe(field: keyof Match, match: Match, facts: Facts): string {
+/** Says what a field of a connection should have been. */
+export function describeField(field: keyof Match, match: Match, facts: Facts): string {
   const values = (match[field] ?? []).map((value) => {
     if (typeof value === 'string') return value;
     return value.from === value.to ? `${value.from}` : `${value.from}-${value.to}`;
   });
-  const more = values.length > SHOWN_MAX ? ` or ${values.length - SHOWN_MAX} more` : '';
-  const wanted = `${values.slice(0, SHOWN_MAX).join(', ')}${more}`;
+  const wanted = listed(values);
   const { what, found } = subjectOf(field, facts);
   if (found === undefined) return `there is no identity, and ${what} must be ${wanted}`;
   return `${what} is ${found}, ${field.startsWith('not') ? 'and must not be' : 'not'} ${wanted}`;
+}
+
+/** The first few of many values, and how many more there are. */
+export function listed(values: readonly string[]): string {
+  const more = values.length > SHOWN_MAX ? ` or ${values.length - SHOWN_MAX} more` : '';
+  return `${values.slice(0, SHOWN_MAX).join(', ')}${more}`;
 }
 
 function subjectOf(

@@ -10,7 +10,17 @@ import type { Match } from '../mesh/policy.ts';
 import { maskedKey } from '../mesh/service-table.ts';
 import type { Facts } from './facts.ts';
 import { IPV4_BITS, parsePattern } from './policy-match.ts';
-import type { CompiledMatch, CompiledRule } from './policy-match.ts';
+import type { CompiledRule } from './policy-match.ts';
+
+/** Any rule that asks for fields of a connection, and maybe for more. */
+interface Fileable {
+  readonly clauses: readonly (readonly FileableMatch[])[];
+}
+
+interface FileableMatch {
+  readonly source: Match;
+  readonly checks: readonly unknown[];
+}
 
 /** A range of more ports than this is not filed port by port. */
 const RANGE_MAX = 64;
@@ -33,9 +43,9 @@ interface Key {
   readonly sized?: { readonly kind: Sized; readonly length: number };
 }
 
-export class RuleIndex {
-  readonly #drawers = new Map<string, Set<CompiledRule>>();
-  readonly #unfiled = new Set<CompiledRule>();
+export class RuleIndex<R extends Fileable = CompiledRule> {
+  readonly #drawers = new Map<string, Set<R>>();
+  readonly #unfiled = new Set<R>();
   /** How many keys there are of each length. */
   readonly #lengths: Readonly<Record<Sized, Map<number, number>>> = {
     'principals^': new Map(),
@@ -45,7 +55,7 @@ export class RuleIndex {
     'sourceIps/': new Map(),
   };
 
-  add(rule: CompiledRule): void {
+  add(rule: R): void {
     const keys = keysOf(rule);
     if (keys === undefined) this.#unfiled.add(rule);
     for (const { text, sized } of keys ?? []) {
@@ -59,7 +69,7 @@ export class RuleIndex {
     }
   }
 
-  remove(rule: CompiledRule): void {
+  remove(rule: R): void {
     this.#unfiled.delete(rule);
     for (const { text, sized } of keysOf(rule) ?? []) {
       const drawer = this.#drawers.get(text);
@@ -74,7 +84,7 @@ export class RuleIndex {
   }
 
   /** Shows every rule that may match; one that has several keys may be shown more than once. */
-  search(facts: Facts, meet: (rule: CompiledRule) => void): void {
+  search(facts: Facts, meet: (rule: R) => void): void {
     this.#unfiled.forEach(meet);
     if (this.#drawers.size === 0) return;
     const { principal, namespace, account, source, port } = facts;
@@ -85,11 +95,7 @@ export class RuleIndex {
     if (source.bytes !== undefined) this.#openBlocks(source.bytes, meet);
   }
 
-  #openTexts(
-    kind: 'principals' | 'namespaces',
-    text: string,
-    meet: (rule: CompiledRule) => void,
-  ): void {
+  #openTexts(kind: 'principals' | 'namespaces', text: string, meet: (rule: R) => void): void {
     this.#open(`${kind}=${text}`, meet);
     for (const length of this.#lengths[`${kind}^`].keys()) {
       if (length <= text.length) this.#open(`${kind}^${text.slice(0, length)}`, meet);
@@ -99,20 +105,20 @@ export class RuleIndex {
     }
   }
 
-  #openBlocks(bytes: Uint8Array, meet: (rule: CompiledRule) => void): void {
+  #openBlocks(bytes: Uint8Array, meet: (rule: R) => void): void {
     for (const bits of this.#lengths['sourceIps/'].keys()) {
       if (bits < IPV4_BITS && isMapped(bytes)) continue;
       this.#open(blockKey(bytes, bits), meet);
     }
   }
 
-  #open(key: string, meet: (rule: CompiledRule) => void): void {
+  #open(key: string, meet: (rule: R) => void): void {
     this.#drawers.get(key)?.forEach(meet);
   }
 }
 
 /** Returns the keys under which a rule is filed; undefined when no clause of it can be filed. */
-function keysOf(rule: CompiledRule): readonly Key[] | undefined {
+function keysOf(rule: Fileable): readonly Key[] | undefined {
   let best: { rank: number; keys: readonly Key[] } | undefined;
   for (const clause of rule.clauses) {
     // A clause without matches passes always, so nothing can be told from it.
@@ -127,7 +133,7 @@ function keysOf(rule: CompiledRule): readonly Key[] | undefined {
 
 function matchKeys({
   source,
-}: CompiledMatch): { readonly rank: number; readonly keys: readonly Key[] } | undefined {
+}: FileableMatch): { readonly rank: number; readonly keys: readonly Key[] } | undefined {
   for (const [rank, kind] of KINDS.entries()) {
     const keys = kindKeys(kind, source);
     if (keys !== undefined) return { rank, keys };

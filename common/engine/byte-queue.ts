@@ -64,6 +64,22 @@ export class ByteQueue {
     return 0;
   }
 
+  /** Moves the first `length` bytes, of which there are at least so many, to `into` at `at`. */
+  take(into: Buffer, at: number, length: number): void {
+    let place = at;
+    const end = at + length;
+    for (let chunk = this.#chunks[0]; chunk !== undefined && place < end; chunk = this.#chunks[0]) {
+      const part = Math.min(chunk.to - chunk.from, end - place);
+      chunk.slab.bytes.copy(into, place, chunk.from, chunk.from + part);
+      chunk.from += part;
+      place += part;
+      if (chunk.from < chunk.to) break;
+      this.#chunks.shift();
+      giveBack(chunk.slab);
+    }
+    this.#length -= length;
+  }
+
   /** A copy of all that waits. */
   toBuffer(): Buffer {
     return Buffer.concat(this.#chunks.map(({ slab, from, to }) => slab.bytes.subarray(from, to)));

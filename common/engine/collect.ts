@@ -7,6 +7,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { trimHeap } from '../sys/heap.ts';
 
 /** Gives the memory back to the kernel as well. */
 const LAST_RESORT = { type: 'major', execution: 'sync', flavor: 'last-resort' };
@@ -25,4 +26,5 @@ export function collectGarbage(): void {
         : () => {};
   }
   collect();
+  trimHeap();
 }

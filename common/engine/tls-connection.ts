@@ -9,7 +9,7 @@
  */
 import { MeshError } from '../errors.ts';
 import { EAGAIN, errnoName } from '../sys/constants.ts';
-import { closeFd, recv } from '../sys/libc.ts';
+import { closeFd } from '../sys/libc.ts';
 import type { Slab } from '../sys/slab.ts';
 import { socketError } from '../sys/socket-options.ts';
 import { HANGUP, READABLE, WRITABLE } from './loop.ts';
@@ -34,7 +34,7 @@ import type { PeerCertificate } from './tls-peer.ts';
 import type { RecordSink } from './tls-reader.ts';
 import { openSession, READ_MORE, resumeSession } from './tls-session.ts';
 import type { SessionDeps, TlsSession } from './tls-session.ts';
-import { READ_BYTES, slabsOf } from './tls-slabs.ts';
+import { slabsOf } from './tls-slabs.ts';
 import type { TlsSlabs } from './tls-slabs.ts';
 import type { StageUser } from './tls-stage.ts';
 import type { TlsState } from './tls-state.ts';
@@ -45,9 +45,8 @@ import { WireOutput } from './wire-output.ts';
 export const MAX_QUEUED_BYTES = 4 << 20;
 /** How long we wait for the peer to take our last words before the socket is closed. */
 export const LINGER_MS = 1000;
-const DISCARDS_PER_TURN = 8;
 
-/** `lingering`: we have said our last word, and read on only so that a RST does not eat it. */
+/** `lingering`: we have said our last word, and wait, since a RST would eat it. */
 type Phase = 'connecting' | 'handshake' | 'open' | 'lingering' | 'closed';
 
 export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
@@ -113,10 +112,6 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
     return this.#slabs.stage.slab.bytes;
   }
 
-  get peer(): PeerCertificate | undefined {
-    return this.#peer;
-  }
-
   /** The kernel has not taken all; what is written all the same is queued, up to a limit. */
   get blocked(): boolean {
     return this.#output.queued > 0;
@@ -145,8 +140,11 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
     this.#sent(this.#session?.writer.updateKeys(request) ?? 0);
   }
 
-  /** Says `close_notify` behind everything written, then FIN; `onClosed` follows the peer's end. */
-  end(): void {
+  /**
+   * Says `close_notify` behind everything written, then FIN; `onClosed` follows the peer's end, or
+   * comes after a moment. If `deaf`, what the peer sends meanwhile costs nothing: it is not read.
+   */
+  end(deaf = false): void {
     if (this.#phase !== 'open') {
       if (this.#phase !== 'lingering') this.destroy();
       return;
@@ -154,6 +152,7 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
     this.#ending = true;
     this.flush();
     this.#sent(this.#session?.writer.sendAlert(CLOSE_NOTIFY) ?? 0);
+    if (deaf) this.#session?.reader.stop();
     this.#linger();
   }
 
@@ -277,7 +276,8 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
   /** Reads, beginning with what already stands in `wireIn[from, to)`. */
   #readRecords(from = 0, to = 0): void {
     if (this.#session === undefined || this.#session.reader.stopped) {
-      this.#discard();
+      // What nobody wants is left to the kernel: a flood then costs nothing, and waits.
+      if (this.#hungUp) this.destroy();
       return;
     }
     try {
@@ -288,16 +288,6 @@ export class TlsConnection implements Watcher, Task, StageUser, RecordSink {
       if (!(error instanceof TlsViolation)) throw error;
       this.#abort(error.alert, error);
     }
-  }
-
-  /** Reads what nobody wants any more, so that closing does not answer it with a RST. */
-  #discard(): void {
-    for (let turn = 0; turn < DISCARDS_PER_TURN && this.#phase === 'lingering'; turn += 1) {
-      const n = recv(this.fd, this.#slabs.wireIn, 0, READ_BYTES);
-      if (n === -EAGAIN) return;
-      if (n <= 0) this.destroy();
-    }
-    if (this.#phase === 'lingering') this.#putOff();
   }
 
   #onEnd(n: number): void {

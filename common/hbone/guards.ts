@@ -3,7 +3,12 @@
  */
 import { http2Fault } from '../http2/fault.ts';
 import { CODE } from '../http2/frames.ts';
-import { BYTES_PER_UPDATE, UPDATES_PER_FRAME, type Rates } from '../http2/limits.ts';
+import {
+  BYTES_PER_UPDATE,
+  FREE_HEADER_BYTES,
+  UPDATES_PER_FRAME,
+  type Rates,
+} from '../http2/limits.ts';
 import { RateGuard } from '../http2/rate-guard.ts';
 import type { SendSide } from './send-side.ts';
 
@@ -13,6 +18,7 @@ const NAMES: Readonly<Record<keyof Rates, string>> = {
   emptyData: 'empty DATA frames',
   idleFrames: 'frames without effect',
   windowUpdates: 'WINDOW_UPDATE frames',
+  headerBytes: 'bytes of headers',
   earlyResets: 'streams reset before their answer',
   provokedResets: 'streams that had to be reset',
 };
@@ -30,10 +36,14 @@ export class Guards {
     this.#now = now;
   }
 
-  /** Counts one event. */
-  count(name: keyof Rates): void {
-    if (this.#guard(name).spend(this.#now())) return;
+  /** Counts one event, or several. */
+  count(name: keyof Rates, events = 1): void {
+    if (this.#guard(name).spend(this.#now(), events)) return;
     throw http2Fault(CODE.enhanceYourCalm, `too many ${NAMES[name]}`);
+  }
+
+  countHeaderBlock(length: number): void {
+    if (length > FREE_HEADER_BYTES) this.count('headerBytes', length - FREE_HEADER_BYTES);
   }
 
   /** Counts a WINDOW_UPDATE; DATA that we have sent since the last one earns its own. */

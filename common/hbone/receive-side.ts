@@ -159,6 +159,7 @@ export class ReceiveSide implements FrameSink {
   #onBlock(block: Block | undefined): void {
     if (block === undefined) return;
     const { stream, endStream, dependsOnItself } = block;
+    this.#deps.guards.countHeaderBlock(block.to - block.from);
     const headers = this.#decoder.decode(block.bytes, block.from, block.to);
     this.#deps.table.onHeaders(stream, headers, endStream, dependsOnItself);
   }

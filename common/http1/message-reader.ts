@@ -44,6 +44,8 @@ export class MessageReader {
   #from = 0;
   #to = 0;
   #isReading = false;
+  /** While a message ends: bytes that have come behind it. */
+  #behind = 0;
 
   constructor(head: Head, sink: MessageSink) {
     this.#head = head;
@@ -56,9 +58,19 @@ export class MessageReader {
     return this.#to - this.#from;
   }
 
+  /** Bytes of another message have come and nobody has asked for it yet. */
+  get isWaiting(): boolean {
+    return this.#state === 'between' && this.kept > 0;
+  }
+
   /** Nothing of the next message has come. */
   get isBetween(): boolean {
     return this.#state === 'between' || (this.#state === 'head' && this.kept === 0);
+  }
+
+  /** While a message ends: how many bytes have come behind it. */
+  get behind(): number {
+    return this.#behind;
   }
 
   get isInHead(): boolean {
@@ -101,8 +113,7 @@ export class MessageReader {
   end(): boolean {
     if (this.#state === 'stopped' || this.isBetween) return true;
     if (this.#state === 'body' && this.#body.endsHere()) {
-      this.#state = 'between';
-      this.#sink.onMessageEnd(this.#body.trailers);
+      this.#finish(0);
       return true;
     }
     this.#fail(FAULT.truncated);
@@ -162,7 +173,7 @@ export class MessageReader {
     }
     this.#state = 'body';
     this.#body.begin(body.kind, body.length);
-    if (this.#body.isDone) this.#finish();
+    if (this.#body.isDone) this.#finish(to - end);
     return end;
   }
 
@@ -170,11 +181,12 @@ export class MessageReader {
     const end = this.#body.read(bytes, at, to);
     if (this.#state !== 'body') return this.#state === 'stopped' ? -1 : end;
     if (end < 0) return this.#fail(this.#body.fault ?? FAULT.chunkSize);
-    if (this.#body.isDone) this.#finish();
+    if (this.#body.isDone) this.#finish(to - end);
     return end;
   }
 
-  #finish(): void {
+  #finish(behind: number): void {
+    this.#behind = behind;
     this.#state = 'between';
     this.#sink.onMessageEnd(this.#body.trailers);
   }

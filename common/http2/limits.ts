@@ -59,7 +59,12 @@ export interface Rates {
   readonly idleFrames: Rate;
   /** WINDOW_UPDATE, beyond what our own DATA earns. */
   readonly windowUpdates: Rate;
-  /** Streams that the peer resets before they were answered (rapid reset, CVE-2023-44487). */
+  /** Bytes of header blocks, beyond `FREE_HEADER_BYTES` of each: they cost far more than DATA. */
+  readonly headerBytes: Rate;
+  /**
+   * Streams that the peer resets before they were answered (rapid reset, CVE-2023-44487): all that
+   * it may have open, twice. Each may have cost us a connection to the application.
+   */
   readonly earlyResets: Rate;
   /** Streams that we reset for a fault of the peer's (MadeYouReset, CVE-2025-8671). */
   readonly provokedResets: Rate;
@@ -71,9 +76,13 @@ export const RATES: Rates = {
   emptyData: { burst: 1000, perSecond: 100 },
   idleFrames: { burst: 1000, perSecond: 100 },
   windowUpdates: { burst: 2000, perSecond: 200 },
-  earlyResets: { burst: 1000, perSecond: 100 },
+  headerBytes: { burst: 4 * 1024 * 1024, perSecond: 256 * 1024 },
+  earlyResets: { burst: 400, perSecond: 100 },
   provokedResets: { burst: 200, perSecond: 20 },
 };
+
+/** No CONNECT that we know of is longer, with all that rides along. */
+export const FREE_HEADER_BYTES = 2048;
 
 /** WINDOW_UPDATE frames that each DATA frame of ours earns, and bytes in it that earn one more. */
 export const UPDATES_PER_FRAME = 10;

@@ -20,11 +20,11 @@ export class RateGuard {
     this.#filledAt = nowMs;
   }
 
-  /** Takes one; false when there is none left, which means that the peer is too fast. */
-  spend(nowMs: number): boolean {
-    if (this.#left < 1) this.#fill(nowMs);
-    if (this.#left < 1) return false;
-    this.#left -= 1;
+  /** Takes one or more; false when so many are not left, which means that the peer is too fast. */
+  spend(nowMs: number, events = 1): boolean {
+    if (this.#left < events) this.#fill(nowMs);
+    if (this.#left < events) return false;
+    this.#left -= events;
     return true;
   }
 

@@ -1,29 +1,40 @@
 /**
  * Values that many rows share, each kept once: a row holds a small number instead.
  *
- * Rows are counted by whoever uses them (`count`); a value that nobody counts goes at the next
- * `sweep`, not before, so within one change a value may lose its last row and gain another.
+ * Values are alike when they are spelt alike. Their spelling, which is longer than they are, is not
+ * kept: they are found by its hash, and spelt again to be certain. Rows are counted by whoever uses
+ * them (`count`); a value that nobody counts goes at the next `sweep`, not before, so within one
+ * change a value may lose its last row and gain another.
  */
+import { MultiMap } from './multi-map.ts';
+
 export interface Pooled {
   readonly id: number;
-  readonly key: string;
+  /** Of its spelling. */
+  readonly hash: number;
   count: number;
 }
 
-export class Pool<T extends Pooled> {
+export class Pool<T extends Pooled & F, F> {
+  readonly #spell: (fields: F) => string;
   readonly #values: (T | undefined)[] = [];
-  readonly #byKey = new Map<string, T>();
+  readonly #byHash = new MultiMap<number, T>();
   readonly #freeIds: number[] = [];
   readonly #empty = new Set<T>();
 
-  /** Returns the value with this key, made if there is none. */
-  intern(key: string, make: (id: number, key: string) => T): T {
-    const old = this.#byKey.get(key);
-    if (old !== undefined) return old;
+  constructor(spell: (fields: F) => string) {
+    this.#spell = spell;
+  }
+
+  /** Returns the value with these fields, made if there is none. */
+  intern(fields: F, make: (id: number, hash: number) => T): T {
+    const spelling = this.#spell(fields);
+    const hash = hashOf(spelling);
+    for (const old of this.#byHash.get(hash)) if (this.#spell(old) === spelling) return old;
     const id = this.#freeIds.pop() ?? this.#values.length;
-    const value = make(id, key);
+    const value = make(id, hash);
     this.#values[id] = value;
-    this.#byKey.set(key, value);
+    this.#byHash.add(hash, value);
     this.#empty.add(value);
     return value;
   }
@@ -46,13 +57,18 @@ export class Pool<T extends Pooled> {
       if (value.count > 0) continue;
       this.#values[value.id] = undefined;
       this.#freeIds.push(value.id);
-      this.#byKey.delete(value.key);
+      this.#byHash.remove(value.hash, value);
       forget?.(value);
     }
     this.#empty.clear();
   }
+}
 
-  *[Symbol.iterator](): Generator<T> {
-    for (const value of this.#byKey.values()) yield value;
+/** FNV-1a in 30 bits, which V8 keeps without a box. */
+function hashOf(spelling: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < spelling.length; i += 1) {
+    hash = Math.imul(hash ^ spelling.charCodeAt(i), 0x01000193);
   }
+  return (hash ^ (hash >>> 15)) & 0x3fff_ffff;
 }

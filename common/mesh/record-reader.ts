@@ -221,5 +221,6 @@ export function readList<T>(input: ByteReader, what: string, item: () => T): T[]
   if (count === 0) return EMPTY;
   const items: T[] = [];
   for (let i = 0; i < count; i += 1) items.push(item());
-  return items;
+  // An array that has grown has room for 16 more; most lists have one item.
+  return items.slice();
 }

@@ -6,6 +6,7 @@
  */
 import { formatAddress, isMapped, parseAddress, parseCidr } from '../address.ts';
 import type { Service } from './service.ts';
+import { MultiMap } from './multi-map.ts';
 import { eachInSteps, type Steps } from './steps.ts';
 
 /** A CIDR with this many bits or more is an IPv4 one. */
@@ -13,10 +14,10 @@ const IPV4_BITS = 96;
 
 export class ServiceTable {
   readonly #byKey = new Map<string, Service>();
-  readonly #byHostname = new Map<string, Set<Service>>();
-  readonly #byAddress = new Map<string, Set<Service>>();
+  readonly #byHostname = new MultiMap<string, Service>();
+  readonly #byAddress = new MultiMap<string, Service>();
   /** Bits to masked address to services. */
-  readonly #byCidr = new Map<number, Map<string, Set<Service>>>();
+  readonly #byCidr = new Map<number, MultiMap<string, Service>>();
 
   get size(): number {
     return this.#byKey.size;
@@ -39,12 +40,12 @@ export class ServiceTable {
   }
 
   named(hostname: string): Iterable<Service> {
-    return this.#byHostname.get(hostname) ?? [];
+    return this.#byHostname.get(hostname);
   }
 
   /** Lists the services that have exactly this canonical address. */
   at(address: string): Iterable<Service> {
-    return this.#byAddress.get(address) ?? [];
+    return this.#byAddress.get(address);
   }
 
   /** Lists the services whose CIDR holds this address, with the longest prefix first. */
@@ -63,16 +64,16 @@ export class ServiceTable {
 
   #add(service: Service): void {
     this.#byKey.set(service.key, service);
-    insert(this.#byHostname, service.hostname, service);
+    this.#byHostname.add(service.hostname, service);
     for (const text of service.addresses) {
       const cidr = parseCidr(text);
       if (cidr === undefined) continue;
       if (cidr.bits === 128) {
-        insert(this.#byAddress, formatAddress(cidr.bytes), service);
+        this.#byAddress.add(formatAddress(cidr.bytes), service);
       } else {
-        const byBlock = this.#byCidr.get(cidr.bits) ?? new Map<string, Set<Service>>();
+        const byBlock = this.#byCidr.get(cidr.bits) ?? new MultiMap<string, Service>();
         this.#byCidr.set(cidr.bits, byBlock);
-        insert(byBlock, maskedKey(cidr.bytes, cidr.bits), service);
+        byBlock.add(maskedKey(cidr.bytes, cidr.bits), service);
       }
     }
   }
@@ -81,16 +82,16 @@ export class ServiceTable {
     const service = this.#byKey.get(key);
     if (service === undefined) return;
     this.#byKey.delete(key);
-    take(this.#byHostname, service.hostname, service);
+    this.#byHostname.remove(service.hostname, service);
     for (const text of service.addresses) {
       const cidr = parseCidr(text);
       if (cidr === undefined) continue;
       if (cidr.bits === 128) {
-        take(this.#byAddress, formatAddress(cidr.bytes), service);
+        this.#byAddress.remove(formatAddress(cidr.bytes), service);
       } else {
         const byBlock = this.#byCidr.get(cidr.bits);
         if (byBlock === undefined) continue;
-        take(byBlock, maskedKey(cidr.bytes, cidr.bits), service);
+        byBlock.remove(maskedKey(cidr.bytes, cidr.bits), service);
         if (byBlock.size === 0) this.#byCidr.delete(cidr.bits);
       }
     }
@@ -104,15 +105,4 @@ export function maskedKey(bytes: Uint8Array, bits: number): string {
     return byte & (0xff00 >> kept);
   });
   return block.join('.');
-}
-
-function insert(sets: Map<string, Set<Service>>, key: string, service: Service): void {
-  const set = sets.get(key);
-  if (set === undefined) sets.set(key, new Set([service]));
-  else set.add(service);
-}
-
-function take(sets: Map<string, Set<Service>>, key: string, service: Service): void {
-  const set = sets.get(key);
-  if (set?.delete(service) === true && set.size === 0) sets.delete(key);
 }

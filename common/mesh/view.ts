@@ -127,7 +127,7 @@ export class View {
   }
 
   *workloads(): Generator<Workload> {
-    for (const row of this.#workloads.rows()) yield this.#workloads.workload(row);
+    for (const row of this.#workloads.rows()) yield this.#workloads.workloadInPassing(row);
   }
 
   service(key: string): Service | undefined {

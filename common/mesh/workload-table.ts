@@ -33,7 +33,7 @@ export interface Shape extends ShapeFields, Pooled {
 /** What stands behind one service. */
 export interface Backing {
   readonly service: string;
-  readonly shapes: Set<Shape>;
+  shapes: readonly Shape[];
   /** Rises whenever an endpoint comes, goes or changes. */
   generation: number;
 }
@@ -50,8 +50,8 @@ export class WorkloadTable {
   /** Neighbours in the chain of the rows of one shape. */
   #nextOfShape = new Int32Array(0);
   #previousOfShape = new Int32Array(0);
-  readonly #shapes = new Pool<Shape>();
-  readonly #places = new Pool<PooledPlace>();
+  readonly #shapes = new Pool<Shape, ShapeFields>(spellShape);
+  readonly #places = new Pool<PooledPlace, Place>(spellPlace);
   readonly #backings = new Map<string, Backing>();
   readonly #materialised = new Map<number, Workload>();
 
@@ -155,6 +155,11 @@ export class WorkloadTable {
     return workload;
   }
 
+  /** The same, for who walks all rows: what he asked for is not kept. */
+  workloadInPassing(row: number): Workload {
+    return this.#materialised.get(row) ?? this.#materialise(row);
+  }
+
   #materialise(row: number): Workload {
     const uid = this.#uids.uid(row);
     const name = this.#uids.name(row, uid);
@@ -250,24 +255,22 @@ export class WorkloadTable {
   }
 
   #internShape(fields: ShapeFields): Shape {
-    return this.#shapes.intern(shapeKey(fields), (id, key) => {
+    return this.#shapes.intern(fields, (id, hash) => {
       const backings = fields.memberships.map(({ service }) => this.#backingOf(service));
-      const shape: Shape = { ...fields, id, key, count: 0, firstRow: NONE, backings };
-      for (const backing of backings) backing.shapes.add(shape);
+      const shape: Shape = { ...fields, id, hash, count: 0, firstRow: NONE, backings };
+      for (const backing of new Set(backings)) backing.shapes = [...backing.shapes, shape];
       return shape;
     });
   }
 
   #internPlace(fields: Place): PooledPlace {
-    const { node, cluster, locality } = fields;
-    const named = JSON.stringify([node, cluster, Object.values(locality)]);
-    return this.#places.intern(named, (id, key) => ({ ...fields, id, key, count: 0 }));
+    return this.#places.intern(fields, (id, hash) => ({ ...fields, id, hash, count: 0 }));
   }
 
   #backingOf(service: string): Backing {
     const old = this.#backings.get(service);
     if (old !== undefined) return old;
-    const backing: Backing = { service, shapes: new Set(), generation: 0 };
+    const backing: Backing = { service, shapes: [], generation: 0 };
     this.#backings.set(service, backing);
     return backing;
   }
@@ -276,8 +279,8 @@ export class WorkloadTable {
     this.#places.sweep();
     this.#shapes.sweep((shape) => {
       for (const backing of shape.backings) {
-        backing.shapes.delete(shape);
-        if (backing.shapes.size === 0) this.#backings.delete(backing.service);
+        backing.shapes = backing.shapes.filter((one) => one !== shape);
+        if (backing.shapes.length === 0) this.#backings.delete(backing.service);
       }
     });
   }
@@ -292,21 +295,34 @@ export class WorkloadTable {
   }
 }
 
-/** Spells all fields, shorter than their JSON: texts by their length, so that nothing runs together. */
-function shapeKey(fields: ShapeFields): string {
-  const { memberships, policies, ...others } = fields;
-  const parts = Object.values(others).map(String);
-  // A name that is implied is spelt unlike any that is written out.
-  parts.push(
-    fields.canonicalName === undefined ? '1' : '0',
-    fields.workloadName === undefined ? '1' : '0',
-  );
+/** Spells all fields: texts by their length, so that nothing runs together. */
+function spellShape(fields: ShapeFields): string {
+  const { memberships, policies } = fields;
+  const parts = [
+    fields.namespace,
+    fields.serviceAccount,
+    fields.trustDomain,
+    fields.hostname,
+    fields.tunnel,
+    String(fields.hostNetwork),
+    // A name that is implied is spelt unlike any that is written out.
+    fields.canonicalName === undefined ? '' : `=${fields.canonicalName}`,
+    fields.canonicalRevision,
+    fields.workloadName === undefined ? '' : `=${fields.workloadName}`,
+    fields.workloadType,
+    String(fields.weight),
+  ];
   for (const { service, ports } of memberships) {
     parts.push(service, ports.map((port) => `${port.servicePort}:${port.targetPort}`).join());
   }
   return [...parts, `${memberships.length}`, ...policies]
     .map((part) => `${part.length} ${part}`)
     .join('');
+}
+
+function spellPlace({ node, cluster, locality }: Place): string {
+  const { region, zone, subzone } = locality;
+  return JSON.stringify([node, cluster, region, zone, subzone]);
 }
 
 function grown<T extends { set(from: T): void }>(old: T, array: T): T {

@@ -1,11 +1,19 @@
 /**
- * Unix sockets that pass descriptors (SCM_RIGHTS), message by message.
+ * Unix sockets: for bytes, and those that pass descriptors (SCM_RIGHTS), message by message.
  *
- * They are of type SOCK_SEQPACKET: a message arrives whole, with its own descriptors, or not at
+ * The latter are of type SOCK_SEQPACKET: a message arrives whole, with its own descriptors, or not at
  * all. What crosses may be keys, so both sides check `peerCredentials` before they trust a byte.
  */
 import { closeSync } from 'node:fs';
-import { AF_UNIX, EMSGSIZE, EPROTO, SO_PEERCRED, SOCK_SEQPACKET, SOL_SOCKET } from './constants.ts';
+import {
+  AF_UNIX,
+  EMSGSIZE,
+  EPROTO,
+  SO_PEERCRED,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from './constants.ts';
 import { socketOf } from './libc.ts';
 import { declare, orErrno } from './native.ts';
 import { hold, newSlab, slabOf } from './slab.ts';
@@ -48,6 +56,11 @@ export interface Received {
 
 export function unixSocket(): number {
   return socketOf(AF_UNIX, SOCK_SEQPACKET);
+}
+
+/** A socket for bytes, as links have them. */
+export function unixStreamSocket(): number {
+  return socketOf(AF_UNIX, SOCK_STREAM);
 }
 
 export function bindUnix(fd: number, path: string): number {

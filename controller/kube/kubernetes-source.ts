@@ -8,7 +8,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '#common/log.ts';
 import type { ObjectChange } from '../model/diff.ts';
-import { keyOf, type MeshKind } from '../model/objects.ts';
+import { keyOf, type MeshKind, type MeshObject } from '../model/objects.ts';
 import type { ApiClient } from './api-client.ts';
 import { BUILT_IN, CUSTOM, readBuiltIn, readCustom, type Judged } from './cluster-kinds.ts';
 import { discover, kindOf, ServedKinds, type ServedKind } from './discovery.ts';
@@ -17,7 +17,9 @@ import { Judgements, type Judgement, type OnJudged } from './judgements.ts';
 import type { Change, Reading } from './reflection.ts';
 import { Reflector } from './reflector.ts';
 import type { Resource } from './resource.ts';
+import { formatPath } from './schema.ts';
 import type { ObjectSource, OnChanges } from './source.ts';
+import { switchComplaints } from './switches.ts';
 import { Union } from './union.ts';
 
 export interface KubernetesSourceDeps {
@@ -43,6 +45,8 @@ export interface KindHealth {
 /** Changes are gathered this long: a Deployment's pods and slices come by two watches. */
 const GATHER_MS = 20;
 const DISCOVER_MS = 10_000;
+/** Mistakes that are remembered as said. */
+const MOST_WARNED = 1000;
 
 interface Following {
   readonly kind: MeshKind;
@@ -62,6 +66,7 @@ export class KubernetesSource implements ObjectSource {
   readonly #unions = new Map<MeshKind, Union>();
   readonly #reflectors = new Map<string, Reflector>();
   readonly #first = Promise.withResolvers<void>();
+  readonly #warned = new Set<string>();
   #pending = new Map<string, ObjectChange>();
   #gathering: NodeJS.Timeout | undefined;
   #discovering: Promise<void> | undefined;
@@ -91,9 +96,9 @@ export class KubernetesSource implements ObjectSource {
 
   async stop(): Promise<void> {
     this.#stopped.abort();
-    clearTimeout(this.#gathering);
-    await Promise.all([...this.#reflectors.values()].map(async (one) => one.stop()));
     await this.#discovering;
+    await Promise.all([...this.#reflectors.values()].map(async (one) => one.stop()));
+    clearTimeout(this.#gathering);
     this.#first.resolve();
   }
 
@@ -175,8 +180,9 @@ export class KubernetesSource implements ObjectSource {
       read: (raw): Reading => {
         const judged = read(raw);
         this.#judgements.note(kind, reflector.resource, judged, isCustom);
-        const object = judged.object && this.#interner.object(judged.object);
-        return { key: judged.key, object };
+        if (judged.object === undefined) return { key: judged.key, object: undefined };
+        this.#warnOfSwitches(judged.object);
+        return { key: judged.key, object: this.#interner.object(judged.object) };
       },
       forget: (key) => this.#judgements.forget(reflector.resource, key),
       onChanges: (changes) => {
@@ -193,18 +199,35 @@ export class KubernetesSource implements ObjectSource {
     if (this.#isHandedOver || !this.#isDiscovered) return;
     if ([...this.#reflectors.values()].some(({ isSynced }) => !isSynced)) return;
     this.#isHandedOver = true;
-    const objects = this.#pending.size;
-    this.#handOver();
-    this.#deps.log.info('cluster read', { objects, kinds: this.#reflectors.size });
-    this.#first.resolve();
+    // Apart from the list that was the last one: a fault in the model is none of the API server.
+    setImmediate(() => {
+      const objects = this.#pending.size;
+      this.#handOver();
+      this.#deps.log.info('cluster read', { objects, kinds: this.#reflectors.size });
+      this.#first.resolve();
+    });
   }
 
   #handOver(): void {
+    clearTimeout(this.#gathering);
     this.#gathering = undefined;
     if (this.#stopped.signal.aborted) return;
     const changes = [...this.#pending.values()];
     this.#pending = new Map();
     if (changes.length > 0) this.#deps.onChanges(changes);
+  }
+
+  /** Once for all objects of a namespace that share a mistake. */
+  #warnOfSwitches({ kind, meta }: MeshObject): void {
+    for (const { path, message } of switchComplaints(meta)) {
+      const mistake = `${kind} ${meta.namespace} ${message}`;
+      if (this.#warned.has(mistake)) continue;
+      if (this.#warned.size >= MOST_WARNED) this.#warned.clear();
+      this.#warned.add(mistake);
+      const field = formatPath(['metadata', ...path]);
+      const object = `${kind} ${keyOf(meta)}`;
+      this.#deps.log.warn('label or annotation means nothing', { object, field, warning: message });
+    }
   }
 
   #judged(judgement: Judgement, isGone: boolean): void {

@@ -19,7 +19,7 @@ export type Outcome =
 export interface Pace {
   /** In a row, without progress between. */
   readonly failures: number;
-  /** Watches in a row that the server itself refused. */
+  /** Watches in a row that were refused for where they begin, as far as one can tell. */
   readonly refusals: number;
 }
 
@@ -38,7 +38,12 @@ export const BACKOFF: BackoffOptions = { firstMs: 1600, longestMs: 30_000 };
 const GOOD_WATCH_MS = 10_000;
 /** A server that ends watches faster than this is not asked again at once. */
 const HASTY_WATCH_MS = 1000;
-/** Refused this often from one version (a store that was put back to an older state), we list again. */
+/**
+ * What a server answers to a version that it cannot begin at, such as one from before its store was put
+ * back to an older state. Not 429 and the like: a busy server is not helped by another list.
+ */
+const REFUSALS = [400, 422, 504];
+/** Refused this often in a row, we list again. */
 const MAX_REFUSALS = 3;
 
 export function nextStep(pace: Pace, outcome: Outcome): Step {
@@ -61,7 +66,7 @@ export function nextStep(pace: Pace, outcome: Outcome): Step {
   if (outcome.lastedMs >= GOOD_WATCH_MS) {
     return { pace: { failures: 1, refusals: 0 }, waits: true, relists: false };
   }
-  const refusals = outcome.status === 0 ? pace.refusals : pace.refusals + 1;
+  const refusals = pace.refusals + (REFUSALS.includes(outcome.status) ? 1 : 0);
   const relists = refusals >= MAX_REFUSALS;
   return { pace: { failures, refusals: relists ? 0 : refusals }, waits: true, relists };
 }

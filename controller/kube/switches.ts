@@ -2,7 +2,8 @@
  * The mesh's own labels and annotations, read strictly.
  *
  * A misspelt switch is the worst kind of mistake: everything looks applied. So a key under
- * `plumbline.dev/` that nobody reads, and a value that nobody understands, are refused by name.
+ * `plumbline.dev/` that nobody reads, and a value that nobody understands, are named: in a directory
+ * they are mistakes, in a cluster, where the object is there already, warnings.
  */
 import { cidrsIn, portsIn } from '../model/enrolment.ts';
 import {
@@ -17,12 +18,13 @@ import {
   EXPORT_TO,
   FAIL_OPEN,
   LOAD_BALANCING,
+  ON_FAILURE,
   TRAFFIC_DISTRIBUTION,
 } from '../model/names.ts';
-import type { Labels } from '../model/objects.ts';
+import type { Labels, Meta } from '../model/objects.ts';
 import type { Problem } from '#common/control/desired.ts';
 import { problemOf, type Located } from './directory-decode.ts';
-import { unknownName } from './schema.ts';
+import { unknownName, type Path } from './schema.ts';
 
 const OURS = /^([a-z]+\.)?plumbline\.dev\//;
 
@@ -35,6 +37,7 @@ const CHECKS: readonly (readonly [readonly string[], Check])[] = [
   [DATAPLANE_MODE, choice('ambient', 'none')],
   [BYPASS, ON_OFF],
   [FAIL_OPEN, ON_OFF],
+  [ON_FAILURE, choice('hold', 'open')],
   [DNS_CAPTURE, ON_OFF],
   [CUT_EXISTING, ON_OFF],
   [DRY_RUN, ON_OFF],
@@ -52,31 +55,33 @@ const OUR_KEYS = [...CHECK_BY_KEY.keys()].filter((key) => OURS.test(key));
 
 export function switchProblems(located: Located): Problem[] {
   const { object } = located;
-  const { labels, annotations } = object.meta;
-  const own = [
-    ...inspect(located, labels, ['metadata', 'labels']),
-    ...inspect(located, annotations, ['metadata', 'annotations']),
-  ];
+  const problems = (found: readonly SwitchComplaint[], at: Path): Problem[] =>
+    found.map(({ path, message }) => problemOf(located, [...at, ...path], message));
+  const own = problems(switchComplaints(object.meta), ['metadata']);
   if (object.kind !== 'Deployment') return own;
-  const path = ['spec', 'template', 'metadata'];
-  return [
-    ...own,
-    ...inspect(located, object.template.labels, [...path, 'labels']),
-    ...inspect(located, object.template.annotations, [...path, 'annotations']),
-  ];
+  const template = switchComplaints(object.template);
+  return [...own, ...problems(template, ['spec', 'template', 'metadata'])];
 }
 
-function inspect(located: Located, entries: Labels, path: readonly string[]): Problem[] {
-  return Object.entries(entries).flatMap(([key, value]) => {
+/** What is wrong with one label or annotation; `path` begins below `metadata`. */
+export interface SwitchComplaint {
+  readonly path: Path;
+  readonly message: string;
+}
+
+export function switchComplaints(meta: Pick<Meta, 'labels' | 'annotations'>): SwitchComplaint[] {
+  return [...inspect(meta.labels, 'label'), ...inspect(meta.annotations, 'annotation')];
+}
+
+function inspect(entries: Labels, what: 'label' | 'annotation'): SwitchComplaint[] {
+  const found: SwitchComplaint[] = [];
+  for (const key of Object.keys(entries)) {
     const check = CHECK_BY_KEY.get(key);
-    const message =
-      check === undefined
-        ? OURS.test(key)
-          ? unknownName(path.at(-1) === 'labels' ? 'label' : 'annotation', key, OUR_KEYS)
-          : undefined
-        : check(value);
-    return message === undefined ? [] : [problemOf(located, [...path, key], message)];
-  });
+    const isUnknown = check === undefined && OURS.test(key);
+    const message = isUnknown ? unknownName(what, key, OUR_KEYS) : check?.(entries[key] ?? '');
+    if (message !== undefined) found.push({ path: [`${what}s`, key], message });
+  }
+  return found;
 }
 
 function choice(...values: readonly string[]): Check {

@@ -75,7 +75,8 @@ export function conditionMatch(
   return { match: toMatch(match), http: [] };
 }
 
-function valuesOf(
+/** The values of a field as the match has them: ports as ranges, names made whole. */
+export function valuesOf(
   field: MatchField,
   values: readonly string[],
   namespace: string,

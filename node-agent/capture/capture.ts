@@ -130,11 +130,12 @@ export class Capture {
     });
   }
 
-  /** Whether there are rules of ours in the pod, whoever has loaded them. */
+  /** Whether there is anything of ours in the pod, whoever has loaded it, and be it in part. */
   async isLoaded(): Promise<boolean> {
     return this.#serially(async () => {
-      const { holding } = await this.#observe();
-      return FAMILIES.some((family) => isCaptured(holding.rules[family]));
+      const { holding, routing } = await this.#observe();
+      if (FAMILIES.some((family) => isCaptured(holding.rules[family]))) return true;
+      return [...routing.values()].some(({ rules, routes }) => rules + routes > 0);
     });
   }
 

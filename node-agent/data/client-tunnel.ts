@@ -218,7 +218,7 @@ export class ClientTunnel implements Poolable, TlsOwner, SessionOwner, Task {
   onError(error: MeshError): void {
     this.#failure ??= error;
     this.#pod.pool.retire(this);
-    this.#tls?.end();
+    this.#tls?.end(true);
   }
 
   #restore({ tls, session, peer, roots, isRetired }: ClientTunnelState, fd: number): void {

@@ -237,8 +237,16 @@ export class DataPlane {
       this.#options.onClosed({ ...message, records: readRecords(message.records) });
     else if (message.kind === 'probe') this.#options.onProbe(message.arrival);
     else if (message.kind === 'resolve') void this.#resolve(message, host);
+    else if (message.kind === 'offence') this.#hold(message, host);
     else if (message.kind === 'log')
       this.#options.log[message.level](message.message, message.fields);
+  }
+
+  /** What one worker saw of a peer counts in all. */
+  #hold(offence: Extract<FromWorker, { kind: 'offence' }>, seenBy: WorkerHost): void {
+    const { peer, holdMs, reason } = offence;
+    this.#options.log.warn('a peer is held for breaking the rules', { ...peer, holdMs, reason });
+    for (const host of this.running()) if (host !== seenBy) host.post({ kind: 'hold', peer });
   }
 
   async #resolve(

@@ -59,6 +59,8 @@ export const TOTALS = [
   'tunnelsFailed',
   'handshakesAccepted',
   'handshakesFailed',
+  'peersHeld',
+  'tunnelsRefused',
   'accepted',
   'acceptPauses',
   'probes',

@@ -9,6 +9,7 @@ import type { Identity } from '#common/identity.ts';
 import type { AccessLog } from './access-line.ts';
 import type { FlowLabels } from './flow-table.ts';
 import type { Ended } from './outbox.ts';
+import type { Peer } from './offenders.ts';
 import type { ProfileKind } from './profile.ts';
 import type { ConnectionInfo, Direction } from './record.ts';
 
@@ -91,6 +92,8 @@ export type ToWorker =
   | { readonly kind: 'forget probe'; readonly token: ProbeToken }
   | { readonly kind: 'resolved'; readonly query: number; readonly addresses: readonly string[] }
   | { readonly kind: 'connections'; readonly ask: number }
+  /** A peer is to be held for what it did in another worker. */
+  | { readonly kind: 'hold'; readonly peer: Peer }
   | {
       readonly kind: 'profile';
       readonly ask: number;
@@ -120,6 +123,12 @@ export type FromWorker =
   | { readonly kind: 'probe'; readonly arrival: ProbeArrival }
   | { readonly kind: 'resolve'; readonly query: number; readonly hostname: string }
   | { readonly kind: 'done'; readonly ask: number }
+  | {
+      readonly kind: 'offence';
+      readonly peer: Peer;
+      readonly holdMs: number;
+      readonly reason: string;
+    }
   /**
    * `memory` is a file with a line for each unit: how many descriptors it has, and its JSON; `bytes`
    * is one with what sockets have queued. `problem` is '' when all could be written down.

@@ -13,6 +13,7 @@ import type { TlsState } from '#common/engine/tls-state.ts';
 import type { PeerCertificate } from '#common/engine/tls-peer.ts';
 import { MeshError } from '#common/errors.ts';
 import type { ConnectRequest, InvalidRequest } from '#common/hbone/headers.ts';
+import { CODE } from '#common/http2/frames.ts';
 import { HboneSession } from '#common/hbone/session.ts';
 import type { SessionOwner } from '#common/hbone/session.ts';
 import type { StreamState } from '#common/hbone/session-state.ts';
@@ -89,6 +90,12 @@ export class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
       this.#drop(new MeshError('LIMIT_REACHED', 'Cannot accept a tunnel: too many handshakes'));
       return;
     }
+    const { offenders, loop, table } = this.#pod.shared;
+    if (!offenders.mayShake(this.#source.address, loop.now)) {
+      table.count('tunnelsRefused');
+      this.#drop(new MeshError('LIMIT_REACHED', 'Cannot accept a tunnel: its address is held'));
+      return;
+    }
     this.#pod.handshakes += 1;
     this.#isShaking = true;
     this.#context = context;
@@ -110,8 +117,11 @@ export class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
   }
 
   #newSession(outlet: TlsConnection): HboneSession {
-    const now = (): number => this.#pod.shared.loop.now;
-    return new HboneSession({ role: 'server', outlet, owner: this, now });
+    return new HboneSession({ role: 'server', outlet, owner: this, now: () => this.#now() });
+  }
+
+  #now(): number {
+    return this.#pod.shared.loop.now;
   }
 
   /** Who is at both ends. */
@@ -220,6 +230,8 @@ export class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
     if (tls === undefined) return false;
     this.#session = this.#newSession(tls);
     this.#session.start();
+    const heldMs = this.#pod.shared.offenders.heldMs({ identity, address }, this.#now());
+    if (heldMs > 0) this.#refuse(identity, heldMs);
     return true;
   }
 
@@ -271,7 +283,26 @@ export class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
 
   onError(error: MeshError): void {
     this.#failure ??= error;
-    this.#tls?.end();
+    const { address } = this.#source;
+    const identity = this.#peer;
+    if (error.code === 'HTTP2_PROTOCOL_ERROR' && identity !== undefined) {
+      this.#pod.shared.offend({ identity, address }, error.message);
+    }
+    this.#tls?.end(true);
+  }
+
+  /** Tells a peer that it has to wait. */
+  #refuse(identity: Identity, heldMs: number): void {
+    const error = new MeshError(
+      'LIMIT_REACHED',
+      `Cannot accept a tunnel from "${identity}": held for ${heldMs} ms more, since it broke the rules`,
+      { details: { identity, heldMs } },
+    );
+    this.#failure = error;
+    this.#pod.shared.table.count('tunnelsRefused');
+    this.#tell(error);
+    this.#session?.close(error, CODE.enhanceYourCalm);
+    this.#tls?.end(true);
   }
 
   #isOfOurDomain(identity: Identity): boolean {
@@ -299,7 +330,11 @@ export class Served implements TlsOwner, SessionOwner, ServedTunnel, Expectant {
     const flow = new Flow(flows, {
       direction: 'inbound',
       podUid: this.#pod.plan.podUid,
-      source: { ...this.#source, workload: view.workloadAt(this.#source.address), identity: '' },
+      source: {
+        ...this.#source,
+        workload: view.workloadAt(this.#source.address),
+        identity: this.#peer ?? '',
+      },
       destination: { ...this.#local, workload: this.#pod.workload(), identity: '' },
     });
     flow.end('failed', error);

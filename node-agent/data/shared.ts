@@ -14,6 +14,7 @@ import type { FlowDeps } from './flow.ts';
 import type { FlowTable } from './flow-table.ts';
 import type { LiveConnections } from './live.ts';
 import type { ProbeArrival, ProbeToken } from './messages.ts';
+import type { Offenders, Peer } from './offenders.ts';
 
 export interface Shared {
   readonly loop: Loop;
@@ -23,6 +24,9 @@ export interface Shared {
   readonly flows: FlowDeps;
   readonly live: LiveConnections;
   readonly contexts: ReadonlyMap<Identity, TlsContext>;
+  readonly offenders: Offenders;
+  /** A peer broke the rules of HTTP/2: holds it, here and in the other workers. */
+  readonly offend: (peer: Peer, reason: string) => void;
   /** Whether the proof has announced this connection; it does so once for each. */
   readonly takeProbe: (token: ProbeToken) => boolean;
   readonly tellProbe: (arrival: ProbeArrival) => void;

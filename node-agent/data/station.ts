@@ -24,6 +24,8 @@ import type {
   ToWorker,
   WorkerStart,
 } from './messages.ts';
+import { Offenders } from './offenders.ts';
+import type { Peer } from './offenders.ts';
 import { Outbox } from './outbox.ts';
 import { acceptPlain } from './passthrough.ts';
 import { Ownership } from './ownership.ts';
@@ -81,6 +83,8 @@ export class Station implements Task {
       },
       live: new LiveConnections(loop),
       contexts: this.#contexts,
+      offenders: new Offenders(),
+      offend: (peer, reason) => this.#offend(peer, reason),
       takeProbe: (token) => this.#probes.delete(keyOf(token)),
       tellProbe: (arrival) => post({ kind: 'probe', arrival }),
       resolve: (hostname, answer) => this.#resolve(hostname, answer),
@@ -138,6 +142,9 @@ export class Station implements Task {
         break;
       case 'settle':
         this.#updates.whenApplied(() => this.#post({ kind: 'done', ask: message.ask }));
+        break;
+      case 'hold':
+        this.#shared.offenders.note(message.peer, this.#loop.now);
         break;
       case 'forget probe':
         this.#probes.delete(keyOf(message.token));
@@ -275,6 +282,13 @@ export class Station implements Task {
     }
     this.#stopAccepting();
     for (const pod of this.#pods.values()) pod.drain(drainMs, done);
+  }
+
+  #offend(peer: Peer, reason: string): void {
+    const holdMs = this.#shared.offenders.note(peer, this.#loop.now);
+    if (holdMs === 0) return;
+    this.#table.count('peersHeld');
+    this.#post({ kind: 'offence', peer, holdMs, reason });
   }
 
   #resolve(hostname: string, answer: (addresses: readonly string[]) => void): void {

@@ -87,6 +87,7 @@ export const FLOODS: readonly Flood[] = [
   cut('headers-of-80-kb', (i, { echo }) =>
     connect(id(i + 1), echo, 5, ...Array.from({ length: 5 }, () => field(16_000))),
   ),
+  cut('headers-without-end', (i, { echo }) => connect(id(i), echo, 5, field(16_000)), start),
   cut('hpack-bomb', (i, { echo }) => {
     const entry = Buffer.concat([Buffer.from([0x40]), field(4000).subarray(1)]);
     return connect(id(i + 1), echo, 5, entry, Buffer.alloc(4000, 0xbe));
@@ -129,9 +130,9 @@ export const FLOODS: readonly Flood[] = [
     next: () => NOTHING,
   },
   {
-    name: 'requests-without-end',
+    name: 'connections-without-end',
     isCut: false,
     open: start,
-    next: (i, { echo }) => connect(id(i), echo, 5, field(16_000)),
+    next: (i, { echo }) => connect(id(i), echo, 5),
   },
 ];

@@ -43,21 +43,25 @@ const SETTLE_MS = 300;
 const GETS_IN_MS = 10_000;
 const WAITS_FOR_CUT_MS = 6000;
 
-const yaml = documents(
-  nodes(2),
-  namespace('shop'),
-  namespace('outside', {}),
-  account('web'),
-  account('cart'),
-  pod('web', { node: 1, account: 'web' }),
-  pod('cart', { node: 2, account: 'cart' }),
-  pod('stranger', { node: 1 }, 'outside'),
-);
+/** Each flood comes from a stranger of its own: none begins as one that is held already. */
+function yamlWith(strangers: number): string {
+  return documents(
+    nodes(2),
+    namespace('shop'),
+    namespace('outside', {}),
+    account('web'),
+    account('cart'),
+    pod('web', { node: 1, account: 'web' }),
+    pod('cart', { node: 2, account: 'cart' }),
+    ...Array.from({ length: strangers }, (_, i) => pod(`stranger-${i}`, { node: 1 }, 'outside')),
+  );
+}
 
 export class Battle {
   readonly #mesh: Mesh;
   readonly #orders: Omit<Orders, 'flood'>;
   readonly #victim: Victim;
+  #lastStranger = -1;
 
   private constructor(mesh: Mesh, orders: Omit<Orders, 'flood'>, victim: Victim) {
     this.#mesh = mesh;
@@ -65,8 +69,9 @@ export class Battle {
     this.#victim = victim;
   }
 
-  static async start(t: Test): Promise<Battle> {
-    const mesh = await Mesh.start(t, 'flood', { yaml });
+  /** `run` can be called for so many floods. */
+  static async start(t: Test, floods: number): Promise<Battle> {
+    const mesh = await Mesh.start(t, 'flood', { yaml: yamlWith(floods) });
     const [web, cart] = [mesh.pod('shop/web'), mesh.pod('shop/cart')];
     const address = cart.address4 ?? '';
     script(cart, 'server', [String(ECHO), String(SOURCE)]);
@@ -85,7 +90,8 @@ export class Battle {
     const rssBefore = rssMb(pid);
     const lostBefore = this.#victim.lost;
     const before = await this.#rate(ms / 2);
-    const stranger: PodNetns = this.#mesh.pod('outside/stranger');
+    this.#lastStranger += 1;
+    const stranger: PodNetns = this.#mesh.pod(`outside/stranger-${this.#lastStranger}`);
     const attacker = script(stranger, 'attacker', [
       JSON.stringify({ ...this.#orders, flood: flood.name } satisfies Orders),
     ]);
@@ -125,8 +131,12 @@ export class Battle {
   }
 }
 
+/** All, or those of a list with commas; none when a name of it is unknown. */
 export function floodsNamed(only: string | undefined): readonly Flood[] {
-  return FLOODS.filter(({ name }) => only === undefined || name === only);
+  if (only === undefined) return FLOODS;
+  const names = only.split(',');
+  const found = FLOODS.filter(({ name }) => names.includes(name));
+  return found.length === names.length ? found : [];
 }
 
 /** What breaks the bars of `marks`, in words. */

@@ -12,6 +12,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { CASES } from './cases.ts';
+import { benchL7 } from './l7/main.ts';
 import { makePki } from './pki.ts';
 import { plumbline } from './plumbline.ts';
 import { measureAll } from './rounds.ts';
@@ -23,6 +24,8 @@ import { removeWorld, run } from './world.ts';
 const QUICK_BUDGET_MS = 44_000;
 
 const { values: flags } = parseArgs({
+  // Another bench reads its own.
+  args: process.argv[2] === 'l7' ? [] : process.argv.slice(2),
   options: {
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
@@ -98,4 +101,6 @@ function heading(rounds: number, seconds: number): string {
   return `${new Date().toISOString().slice(0, 10)}, ${machine}; ${rounds} rounds of ${seconds} s${quick}; median (least-most)`;
 }
 
-await main();
+const [what, ...rest] = process.argv.slice(2);
+if (what === 'l7') await benchL7(rest);
+else await main();

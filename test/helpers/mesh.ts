@@ -24,9 +24,14 @@ export interface MeshOptions {
   /** Added to the environment of the agent of a node. */
   readonly agentEnv?: (node: number) => Readonly<Record<string, string>>;
   readonly controllerFlags?: readonly string[];
+  /**
+   * Called when the namespace of a pod is made and nobody has been told of its addresses: where a
+   * container runtime asks its CNI plugins. The pod runs when it has ended.
+   */
+  readonly onSandbox?: (pod: DesiredPod, netns: PodNetns) => Promise<void>;
 }
 
-interface DesiredPod {
+export interface DesiredPod {
   readonly podUid: string;
   readonly namespace: string;
   readonly name: string;
@@ -74,17 +79,22 @@ export class Mesh {
   readonly #pods = new Map<string, { readonly podUid: string; readonly netns: PodNetns }>();
   readonly #conditions = new Map<string, Conditions>();
   readonly #stop = new AbortController();
+  readonly #onSandbox: (pod: DesiredPod, netns: PodNetns) => Promise<void>;
   #desired: Desired = { version: 0, problems: [], pods: [] };
   #following: Promise<void> = Promise.resolve();
 
   private constructor(t: Test, prefix: string, options: MeshOptions) {
     const count = options.nodes ?? 2;
+    this.#onSandbox = options.onSandbox ?? (async () => {});
     const directory = mkdtempSync(`${MEMORY}/plumb-${prefix}-`);
     // Undone last: programs and namespaces go before the directory they use.
     t.after(() => rmSync(directory, { recursive: true, force: true }));
     this.directory = directory;
     this.net = createNet(t, prefix, count);
-    this.wire = new WireWatch(this.net);
+    this.wire = new WireWatch(
+      this.net.hub.fd,
+      this.net.nodes.map(({ number }) => `port${number}`),
+    );
     t.after(async () => {
       await this.#end();
       this.wire.stop();
@@ -281,8 +291,10 @@ export class Mesh {
       gone.push(podUid);
     }
     for (const [name, pod] of wanted) {
-      if (!this.#pods.has(name))
-        this.#pods.set(name, { podUid: pod.podUid, netns: this.#make(pod) });
+      if (this.#pods.has(name)) continue;
+      const netns = this.#make(pod);
+      await this.#onSandbox(pod, netns);
+      this.#pods.set(name, { podUid: pod.podUid, netns });
     }
     await this.#tell(gone);
     this.#desired = desired;

@@ -10,7 +10,6 @@ import { inNetns } from '#common/sys/netns.ts';
 import { openPacketSocket, receiveBytes } from '#common/sys/raw-sockets.ts';
 import { setOption } from '#common/sys/socket-options.ts';
 import { SOL_SOCKET } from '#common/sys/constants.ts';
-import type { Net } from './netns.ts';
 
 /** In no protocol, and in no random byte string that anybody will live to see. */
 export const MARKER = 'PLAIN-PAYLOAD-7f3a91';
@@ -27,14 +26,16 @@ export interface WireReport {
 export class WireWatch {
   readonly #sockets: readonly number[];
   readonly #timer: NodeJS.Timeout;
+  readonly #marker: string;
   #packets = 0;
   #inClear = 0;
 
-  /** Listens on the switch's port of every node. */
-  constructor(net: Net) {
-    this.#sockets = net.nodes.map(({ number }) => {
-      const fd = inNetns(net.hub.fd, () => openPacketSocket(`port${number}`));
-      if (fd < 0) throw new Error(`cannot watch port${number}: ${fd}`);
+  /** Listens on these interfaces of a network namespace: the ports of a switch between nodes. */
+  constructor(netns: number, interfaces: readonly string[], marker = MARKER) {
+    this.#marker = marker;
+    this.#sockets = interfaces.map((name) => {
+      const fd = inNetns(netns, () => openPacketSocket(name));
+      if (fd < 0) throw new Error(`cannot watch ${name}: ${fd}`);
       setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES);
       return fd;
     });
@@ -60,7 +61,7 @@ export class WireWatch {
         const packet = receiveBytes(fd);
         if (typeof packet === 'number') break;
         this.#packets += 1;
-        if (packet.includes(MARKER)) this.#inClear += 1;
+        if (packet.includes(this.#marker)) this.#inClear += 1;
       }
     }
   }

@@ -1,83 +1,17 @@
 /** The source against a real API server: first state, live changes, and every way to lose touch. */
 import { test } from 'tap';
 import { Metrics } from '#common/metrics.ts';
-import type { Judgement } from '../../controller/kube/judgements.ts';
-import {
-  KubernetesSource,
-  type KindHealth,
-  type KubernetesSourceDeps,
-} from '../../controller/kube/kubernetes-source.ts';
 import type { Resource } from '../../controller/kube/resource.ts';
 import { registerSourceMetrics } from '../../controller/status/source-metrics.ts';
-import {
-  findPrograms,
-  KubeStore,
-  NAMESPACES,
-  PODS,
-  SERVICES,
-  type ApiServer,
-} from '../helpers/api-server.ts';
-import { CRDS, crdBody, podBody, running, runPod } from '../helpers/cluster-objects.ts';
-import { eventually } from '../helpers/program.ts';
+import { findPrograms, KubeStore, NAMESPACES, PODS, SERVICES } from '../helpers/api-server.ts';
+import { podBody, running, runPod } from '../helpers/cluster-objects.ts';
 import { silent } from '../helpers/silent-log.ts';
-import { SourceWatch } from '../helpers/source-watch.ts';
+import { follow, until } from '../helpers/source-watch.ts';
 
 const programs = findPrograms();
 const skip = programs === undefined && 'the test bed was not built';
-const WITHIN_MS = 90_000;
 
 const SLICES: Resource = { group: 'discovery.k8s.io', version: 'v1', plural: 'endpointslices' };
-const POLICIES: Resource = {
-  group: 'plumbline.dev',
-  version: 'v1alpha1',
-  plural: 'authorizationpolicies',
-};
-
-async function follow(
-  t: Tap,
-  server: ApiServer,
-  options: Partial<KubernetesSourceDeps> = {},
-): Promise<{
-  source: KubernetesSource;
-  watch: SourceWatch;
-  health: (plural: string) => KindHealth;
-}> {
-  const watch = new SourceWatch();
-  const client = server.client();
-  const source = new KubernetesSource({
-    client,
-    log: silent,
-    onChanges: watch.take,
-    discoverMs: 300,
-    ...options,
-  });
-  t.teardown(async () => {
-    await source.stop();
-    client.close();
-  });
-  await source.start();
-  const health = (plural: string): KindHealth => {
-    const found = source.health().find((one) => one.resource.plural === plural);
-    if (found === undefined) throw new Error(`no ${plural}`);
-    return found;
-  };
-  return { source, watch, health };
-}
-
-interface Tap {
-  teardown(end: () => Promise<void>): void;
-}
-
-/** Waits until it holds. */
-async function until(what: string, holds: () => boolean): Promise<void> {
-  await eventually(
-    what,
-    async () => {
-      if (!holds()) throw new Error('not yet');
-    },
-    WITHIN_MS,
-  );
-}
 
 async function createMany(count: number, make: (i: number) => Promise<unknown>): Promise<void> {
   let next = 0;
@@ -124,7 +58,17 @@ test('the source on a real API server', { skip }, async (suite) => {
         { addresses: ['10.1.0.1'], targetRef: { kind: 'Pod', name: 'cart', namespace: 'first' } },
       ],
     });
-    const { watch, source } = await follow(t, server);
+    const labels = { 'plumbline.dev/dataplan-mode': 'ambient' };
+    await client.create(NAMESPACES, undefined, { metadata: { name: 'misspelt', labels } });
+    const warnings: unknown[] = [];
+    const log = { ...silent, warn: (...one: unknown[]) => warnings.push(one) };
+    const { watch, source } = await follow(t, server, { log });
+    t.match(warnings, [
+      [
+        'label or annotation means nothing',
+        { object: 'Namespace misspelt', warning: /did you mean "plumbline.dev\/dataplane-mode"/ },
+      ],
+    ]);
     t.equal(watch.batches.length, 1, 'one change');
     const metrics = new Metrics();
     registerSourceMetrics(metrics, () => source.health());
@@ -212,53 +156,6 @@ test('the source on a real API server', { skip }, async (suite) => {
     // And it is watching again.
     await removePod('outage', 'stays');
     await until('a later deletion', () => !watch.objects.has('Pod outage/stays'));
-  });
-
-  await suite.test('reads kinds whose CRDs come later, and empties those that go', async (t) => {
-    await makeNamespace('later');
-    const judged: [Judgement, boolean][] = [];
-    const { source, watch } = await follow(t, server, {
-      onJudged: (...one) => judged.push(one),
-    });
-    const crd = crdBody('plumbline.dev', 'AuthorizationPolicy', 'authorizationpolicies', [
-      'v1alpha1',
-    ]);
-    await client.create(CRDS, undefined, crd);
-    const put = async (name: string, spec: object): Promise<void> => {
-      const kind = { apiVersion: 'plumbline.dev/v1alpha1', kind: 'AuthorizationPolicy' };
-      await eventually('the CRD is established', async () => {
-        const body = { ...kind, metadata: { name }, spec };
-        await client.apply(POLICIES, { namespace: 'later', name }, body);
-      });
-    };
-    await put('good', { action: 'DENY', rules: [{ to: [{ operation: { ports: ['80'] } }] }] });
-    await put('bad', { action: 'DENY', rules: [{ form: [] }] });
-    await until('both are read', () => watch.keys('AuthorizationPolicy').length === 2);
-    t.match(watch.objects.get('AuthorizationPolicy later/good'), {
-      rules: [{ to: [{ ports: ['80'] }] }],
-    });
-    t.match(watch.objects.get('AuthorizationPolicy later/bad'), {
-      action: 'DENY',
-      rules: [{ from: undefined, to: undefined, when: undefined }],
-    });
-    const bad = source.judgements().find(({ key }) => key === 'later/bad');
-    t.match(bad, { isReplaced: true, generation: 1 });
-    t.match(bad?.complaints, [
-      { field: 'spec.rules[0].form', message: /unknown field "form".*did you mean "from"/ },
-    ]);
-    await put('bad', { action: 'DENY', rules: [{ to: [{ operation: { ports: ['81'] } }] }] });
-    await until('it is good now', () => {
-      const found = source.judgements().find(({ key }) => key === 'later/bad');
-      return found?.generation === 2 && found.complaints.length === 0;
-    });
-    t.match(judged.at(-1), [{ key: 'later/bad', generation: 2, complaints: [] }, false]);
-
-    await client.delete(CRDS, { name: 'authorizationpolicies.plumbline.dev' });
-    await until('none is left', () => watch.keys('AuthorizationPolicy').length === 0);
-    await until('the kind is not followed', () =>
-      source.health().every(({ resource }) => resource.group !== 'plumbline.dev'),
-    );
-    t.strictSame(source.judgements(), []);
   });
 
   await suite.test('lists 10,000 objects in pages while they change', async (t) => {

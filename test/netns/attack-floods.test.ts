@@ -10,8 +10,9 @@ const MARKS = { ratio: 0.05, cutMs: 5000, grownMb: 50 };
 const EACH_MS = 400;
 
 test('floods of HTTP/2 are cut off and harm nobody else', { skip }, async (t) => {
-  const battle = await Battle.start(t);
-  for (const flood of floodsNamed(undefined)) {
+  const floods = floodsNamed(undefined);
+  const battle = await Battle.start(t, floods.length);
+  for (const flood of floods) {
     const found = await battle.run(flood, EACH_MS);
     const longest = found.longestMs === undefined ? 'not cut' : `cut after ${found.longestMs} ms`;
     t.strictSame(

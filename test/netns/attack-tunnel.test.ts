@@ -3,16 +3,22 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'tap';
 import { MARKER } from '../helpers/wire-watch.ts';
-import { connectTo, leafOf, openSession } from '../helpers/data-peer.ts';
+import { connectTo, introduce, leafOf, openSession, openTls } from '../helpers/data-peer.ts';
+import type { PeerAt } from '../helpers/data-peer.ts';
 import { authority, World } from '../helpers/data-world.ts';
+import { frame, PREFACE_TEXT } from '../helpers/http2-wire.ts';
 import { needsRoot as skip } from '../helpers/netns.ts';
 import { makeAuthority, makeLeaf } from '../helpers/pki.ts';
 import { greet, greeter, PodClient } from '../helpers/pod-apps.ts';
 
 const CALLER = 'spiffe://cluster.local/ns/shop/sa/caller';
 
-async function setUp(t: { after(undo: () => void | Promise<void>): void }) {
-  const world = new World(t, 1, 'atk');
+interface Test {
+  after(undo: () => void | Promise<void>): void;
+}
+
+async function setUp(t: Test, workers = 1) {
+  const world = new World(t, workers, 'atk');
   const peer = await world.pod('caller', { node: 1, isPlain: true });
   const cart = await world.pod('cart', { node: 2 });
   await greeter(t, cart.fd, 8080);
@@ -94,3 +100,74 @@ test('a pod is no way to addresses that are not its own', { skip }, async (t) =>
     'a further address of the pod is one of its own',
   );
 });
+
+test(
+  'a peer that breaks the rules waits for its next tunnel, and nobody else does',
+  { skip },
+  async (t) => {
+    const { world, peer, cart, at, authority: to } = await setUp(t, 2);
+    const good = { ...at, leaf: leafOf('spiffe://cluster.local/ns/shop/sa/good') };
+    const elsewhere = { ...at, address: cart.address6 ?? '' };
+    const kept = await openSession(t, good);
+    t.equal((await connectTo(kept, to)).status, 200);
+    await flood(t, at);
+    // The kernel chooses among the two workers; what one has seen the other hears of in a moment.
+    await delay(300);
+    for (let i = 0; i < 5; i += 1) {
+      t.equal(await goodbyeOf(t, at), ENHANCE_YOUR_CALM, 'it is told to wait, by either worker');
+    }
+    t.match(await world.record(2, ({ error }) => error?.code === 'LIMIT_REACHED'), {
+      source: { address: peer.address4, identity: CALLER },
+      error: { message: /held for/ },
+    });
+    t.equal(
+      (await connectTo(kept, to)).status,
+      200,
+      'a tunnel of another at the same address goes on',
+    );
+    t.equal((await connectTo(await openSession(t, good), to)).status, 200, 'and it gets a new one');
+    const far = await openSession(t, elsewhere);
+    const over6 = await connectTo(far, `[${cart.address6}]:8080`);
+    t.equal(over6.status, 200, 'so does the same identity from another address');
+    t.equal(world.plane(2).totals().peersHeld, 1);
+    t.ok(world.plane(2).totals().tunnelsRefused >= 1);
+    await world.until(async () => (await goodbyeOf(t, at)) === 'none');
+    t.equal((await connectTo(await openSession(t, at), to)).status, 200, 'it has waited');
+  },
+);
+
+test(
+  'an address with a peer that is held has few handshakes, and then all again',
+  { skip },
+  async (t) => {
+    const { world, at } = await setUp(t);
+    await flood(t, at);
+    const all = await Promise.all(Array.from({ length: 60 }, async () => introduce(t, at)));
+    t.ok(all.filter((how) => how === 'accepted').length < 60);
+    await world.record(2, ({ error }) => /its address is held/.test(error?.message ?? ''));
+    await world.until(async () => (await goodbyeOf(t, at)) === 'none');
+  },
+);
+
+const ENHANCE_YOUR_CALM = 11;
+
+/** Breaks the rules until it is cut for that. */
+async function flood(t: Test, at: PeerAt): Promise<void> {
+  const tls = await openTls(t, at);
+  tls.write(Buffer.concat([Buffer.from(PREFACE_TEXT), frame(4, 0, 0)]));
+  const cut = once(tls.resume(), 'close');
+  tls.write(Buffer.concat(Array.from({ length: 300 }, () => frame(6, 0, 0, Buffer.alloc(8)))));
+  await cut;
+}
+
+/** The code of the GOAWAY that a new tunnel gets at once; 'none' when it may stay. */
+async function goodbyeOf(t: Test, at: PeerAt): Promise<number | 'none' | 'refused'> {
+  try {
+    const session = await openSession(t, at);
+    const stays = delay(200, 'none' as const);
+    const code = once(session, 'goaway').then(([first]) => Number(first));
+    return await Promise.race([code, stays]);
+  } catch {
+    return 'refused';
+  }
+}

@@ -200,3 +200,29 @@ const { workerData, parentPort } = require('node:worker_threads');
   loop.run();
   parentPort.postMessage(total);
 })();`;
+
+test('TlsConnection.end() reads on behind its last word, unless it is deaf', async (t) => {
+  const loop = makeLoop(t);
+  const context = contextOf(t);
+  const server = serve(t, loop, context);
+  for (const [i, deaf] of [false, true].entries()) {
+    const { conn, owner } = openClient(loop, context, server.port);
+    await turn(loop, () => server.owners[i]?.peer !== undefined, 'the handshake');
+    const peer = server.conns[i];
+    server.owners[i]?.send(Buffer.alloc(32 << 20, 7));
+    t.ok(peer?.blocked, 'there is more than the kernel takes');
+    for (let n = 0; n < 50; n += 1) {
+      peer?.reserve(65_536);
+      peer?.commit(65_536);
+      peer?.flush();
+    }
+    conn.end(deaf);
+    let isRead = false;
+    await turn(loop, () => {
+      isRead ||= peer?.closed === true && owner.closed === 0;
+      return owner.closed === 1;
+    });
+    t.equal(isRead, !deaf);
+    t.equal(owner.error, undefined);
+  }
+});

@@ -107,6 +107,18 @@ test('HboneSession refuses streams beyond its limit, and ends a peer that goes o
   t.equal(count, RATES.provokedResets.burst);
 });
 
+test('HboneSession ends a peer whose headers are large again and again, and no other', async (t) => {
+  const line = literal('x', 'y'.repeat(120));
+  const request = (lines: number) => (i: number) =>
+    frame(1, 5, 2 * i + 1, connectBlock('10.0.0.7:80', ...Array(lines).fill(line)));
+  const attacked = bench('server', { onRequest: (stream) => stream.respond(503) });
+  const count = flood(attacked, 5000, request(120));
+  t.ok(count > 300 && count < 350, String(count));
+  t.equal(attacked.fault(), 'ENHANCE_YOUR_CALM');
+  const busy = bench('server', { onRequest: (stream) => stream.respond(503) });
+  t.equal(flood(busy, 5000, request(12)), Number.POSITIVE_INFINITY);
+});
+
 test('HboneSession ends a header block that goes on for ever', async (t) => {
   const rows: readonly [string, Buffer, Buffer][] = [
     ['empty pieces', frame(1, 0, 1), frame(9, 0, 1)],

@@ -40,7 +40,7 @@ test('a workload takes at most 200 bytes of columns, also after many changes', a
   }
   t.equal(view.sizes().workloads, COUNT);
   t.ok(view.workloadTable.bytes / COUNT < 250, `${view.workloadTable.bytes / COUNT}`);
-  t.equal(view.workloadTable.backing(cart.key)?.shapes.size, 1);
+  t.equal(view.workloadTable.backing(cart.key)?.shapes.length, 1);
 });
 
 test('a packed workload takes little more than its uid and its addresses', async (t) => {

@@ -121,7 +121,7 @@ test('loadDirectory() names file, line, object and field of each mistake', async
     [
       'misspelt switch',
       'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: bank\n  labels:\n    plumbline.dev/dataplan-mode: ambient\n',
-      'b.yaml:6: Namespace bank: metadata.labels["plumbline.dev/dataplan-mode"]: unknown label "plumbline.dev/dataplan-mode"; expected one of plumbline.dev/dataplane-mode, plumbline.dev/bypass, plumbline.dev/fail-open, plumbline.dev/dns-capture, plumbline.dev/cut-existing, plumbline.dev/dry-run, plumbline.dev/load-balancing, plumbline.dev/exclude-inbound-ports, plumbline.dev/exclude-outbound-ports, plumbline.dev/exclude-outbound-cidrs, topology.plumbline.dev/subzone; did you mean "plumbline.dev/dataplane-mode"?',
+      'b.yaml:6: Namespace bank: metadata.labels["plumbline.dev/dataplan-mode"]: unknown label "plumbline.dev/dataplan-mode"; expected one of plumbline.dev/dataplane-mode, plumbline.dev/bypass, plumbline.dev/fail-open, plumbline.dev/on-failure, plumbline.dev/dns-capture, plumbline.dev/cut-existing, plumbline.dev/dry-run, plumbline.dev/load-balancing, plumbline.dev/exclude-inbound-ports, plumbline.dev/exclude-outbound-ports, plumbline.dev/exclude-outbound-cidrs, topology.plumbline.dev/subzone; did you mean "plumbline.dev/dataplane-mode"?',
     ],
     [
       'wrong switch',
@@ -163,6 +163,21 @@ test('loadDirectory() names file, line, object and field of each mistake', async
   ];
   for (const [name, yaml, wanted] of table) {
     t.strictSame(await problemsOf(t, yaml), [wanted], name);
+  }
+});
+
+test('loadDirectory() takes the switches of a namespace, and no other value of them', async (t) => {
+  const namespace = (key: string, value: string): string =>
+    `apiVersion: v1\nkind: Namespace\nmetadata:\n  name: bank\n  labels: { ${key}: "${value}" }\n`;
+  const table: [string, string, string][] = [
+    ['plumbline.dev/dataplane-mode', 'ambient', 'on'],
+    ['plumbline.dev/fail-open', 'true', 'yes'],
+    ['plumbline.dev/on-failure', 'open', 'fail'],
+    ['plumbline.dev/cut-existing', 'false', '1'],
+  ];
+  for (const [key, good, bad] of table) {
+    t.strictSame(await problemsOf(t, namespace(key, good)), [], key);
+    t.match(await problemsOf(t, namespace(key, bad)), [new RegExp(`"${bad}"; expected one of`)]);
   }
 });
 

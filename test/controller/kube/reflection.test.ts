@@ -127,6 +127,8 @@ test('nextStep() says whether to wait and from where to go on', async (t) => {
     ['no answer, again and again', after(9), failed(0), wait(after(10))],
     ['a good watch that broke', after(9), failed(0, 60_000), wait(after(1))],
     ['refused once', after(0), failed(504), wait(after(1, 1))],
+    ['a busy server', after(2, 2), failed(429), wait(after(3, 2))],
+    ['a right that is missing', after(2, 2), failed(403), wait(after(3, 2))],
     ['refused three times', after(2, 2), failed(504), { ...wait(after(3, 0)), relists: true }],
     ['expired: list at once', after(0), { what: 'expired' }, { ...go(after(1)), relists: true }],
     [

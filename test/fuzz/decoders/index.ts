@@ -18,6 +18,7 @@ import { http2Frames } from './http2-frames.ts';
 import { iptablesSave } from './iptables-save.ts';
 import { legacyEntries, rtnetlink } from './kernel-bytes.ts';
 import { meshUpdates } from './mesh-updates.ts';
+import { routes } from './routes.ts';
 import { tlsRecords } from './tls-records.ts';
 import { yamlObjects } from './yaml-objects.ts';
 
@@ -38,4 +39,5 @@ export const DECODERS: readonly Decoder[] = [
   hboneHeaders,
   http1Requests,
   http1Responses,
+  routes,
 ];

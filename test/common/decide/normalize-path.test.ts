@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { normalizePath, readings } from '../../../waypoint/routing/normalize-path.ts';
+import { normalizePath, readings } from '../../../common/decide/normalize-path.ts';
 
 test('normalizePath() gives each path one spelling', async (t) => {
   const table: readonly (readonly [given: string, want: string])[] = [
