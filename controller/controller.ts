@@ -254,5 +254,5 @@ export class Controller {
 
 /** A part that does nothing but say that those before it have started. */
 function marker(name: string, reached: (() => void) | undefined): Part {
-  return { name, start: async () => reached?.(), stop: async () => {} };
+  return { name: `${name} (reached)`, start: async () => reached?.(), stop: async () => {} };
 }
