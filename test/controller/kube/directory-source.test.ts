@@ -1,5 +1,6 @@
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { test, type Test } from 'tap';
 import { createLogger } from '../../../common/log.ts';
 import type { DesiredState, PodRuntime } from '../../../common/control/desired.ts';
@@ -46,8 +47,9 @@ interface World {
 }
 
 function setUp(t: Test, files: Record<string, string>): World {
-  const root = t.testdir({ mesh: files, state: {} });
-  return open(t, join(root, 'mesh'), join(root, 'state/pods.json'));
+  // Not in the test's own directory, which may be removed while the last state is being written.
+  const state = mkdtempSync(join(tmpdir(), 'plumb-state-'));
+  return open(t, t.testdir(files), join(state, 'pods.json'));
 }
 
 function open(t: Test, directory: string, stateFile: string): World {
@@ -72,7 +74,10 @@ function open(t: Test, directory: string, stateFile: string): World {
       model.apply(changes);
     },
   });
-  t.after(async () => source.stop());
+  t.after(async () => {
+    await source.stop();
+    rmSync(dirname(stateFile), { recursive: true, force: true });
+  });
   return { directory, stateFile, model, source, logged };
 }
 
