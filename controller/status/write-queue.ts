@@ -3,7 +3,8 @@
  * written is written once, as it was asked for last.
  *
  * An API server that is away or asks us to wait loses nothing: the queue rests, longer and longer, and
- * goes on. A write that is refused for good is dropped with one log line, so it holds up no other.
+ * goes on. A write that is refused for good is dropped with one log line, so it holds up no other; one
+ * that is forbidden only after some tries, since an API server that starts knows no rights yet.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { backoffMs } from '#common/backoff.ts';
@@ -23,6 +24,8 @@ const RETRY = { firstMs: 1000, longestMs: 30_000 };
 /** What was asked for and not yet written; beyond it the oldest is forgotten, and counted. */
 const MOST_WAITING = 100_000;
 const TOO_MANY_REQUESTS = 429;
+const UNKNOWN_OR_FORBIDDEN = [401, 403];
+const MOST_TRIES_FORBIDDEN = 10;
 
 export class WriteQueue implements Part {
   readonly name: string;
@@ -32,6 +35,8 @@ export class WriteQueue implements Part {
   #arrived = Promise.withResolvers<void>();
   #running: Promise<void> = Promise.resolve();
   #failures = 0;
+  /** How often a write that waits was forbidden. */
+  readonly #forbidden = new Map<string, number>();
   written = 0;
   dropped = 0;
 
@@ -63,6 +68,7 @@ export class WriteQueue implements Part {
   /** Takes back what has not been written. */
   forget(key: string): void {
     this.#waiting.delete(key);
+    this.#forbidden.delete(key);
   }
 
   async #run(): Promise<void> {
@@ -88,12 +94,14 @@ export class WriteQueue implements Part {
     try {
       await write(signal);
       this.written += 1;
+      this.#forbidden.delete(key);
       if (this.#failures > 0) log.info('writes succeed again', { queue: name });
       this.#failures = 0;
     } catch (error) {
       if (signal.aborted) return 0;
-      if (isFinal(error)) {
+      if (this.#isFinal(key, error)) {
         this.dropped += 1;
+        this.#forbidden.delete(key);
         log.warn('a write was refused', { queue: name, key, error });
         return 1000 / perSecond;
       }
@@ -113,10 +121,14 @@ export class WriteQueue implements Part {
     if (oldest !== undefined) this.#waiting.delete(oldest);
     this.dropped += 1;
   }
-}
 
-/** The server has understood and will not; it would say the same again. */
-function isFinal(error: unknown): boolean {
-  const status = statusOf(error);
-  return status >= 400 && status < 500 && status !== TOO_MANY_REQUESTS;
+  /** The server has understood and will not; it would say the same again. */
+  #isFinal(key: string, error: unknown): boolean {
+    const status = statusOf(error);
+    if (status < 400 || status >= 500 || status === TOO_MANY_REQUESTS) return false;
+    if (!UNKNOWN_OR_FORBIDDEN.includes(status)) return true;
+    const tries = (this.#forbidden.get(key) ?? 0) + 1;
+    this.#forbidden.set(key, tries);
+    return tries >= MOST_TRIES_FORBIDDEN;
+  }
 }

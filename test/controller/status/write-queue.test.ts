@@ -47,12 +47,26 @@ test('WriteQueue tries again what failed, and loses nothing', async (t) => {
 test('WriteQueue drops what is refused for good, and goes on with the next', async (t) => {
   const { queue, done, write } = await setUp(t);
   queue.put('a', async () => {
-    throw failure(403);
+    throw failure(422);
   });
   queue.put('b', write('b'));
   await queue.start();
   await eventually(() => done.length === 1, 'the next');
   t.strictSame([queue.dropped, queue.depth], [1, 0]);
+});
+
+test('WriteQueue tries again what is forbidden: a server that starts knows no rights yet', async (t) => {
+  const { queue, done, write } = await setUp(t);
+  let refused = 0;
+  queue.put('a', async () => {
+    refused += 1;
+    if (refused === 1) throw failure(403);
+    done.push('a');
+  });
+  queue.put('b', write('b'));
+  await queue.start();
+  await eventually(() => done.length === 2, 'both', 15_000);
+  t.strictSame([done, queue.dropped], [['b', 'a'], 0]);
 });
 
 test('WriteQueue keeps to its rate', async (t) => {
