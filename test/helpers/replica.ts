@@ -68,6 +68,16 @@ export class Replica {
       : undefined;
   }
 
+  /** The last warnings and errors of its log. */
+  complaints(): string[] {
+    const isOne = ({ level }: Readonly<Record<string, unknown>>): boolean =>
+      level === 'warn' || level === 'error';
+    return this.lines
+      .filter(isOne)
+      .slice(-20)
+      .map((line) => JSON.stringify(line));
+  }
+
   async ready(): Promise<void> {
     await eventually(
       `${this.name} is ready`,

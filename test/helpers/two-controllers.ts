@@ -135,6 +135,7 @@ export async function startControllers(t: Test, programs: Programs | undefined) 
   for (const one of replicas) {
     one.start();
     t.teardown(async () => {
+      if (!t.passing()) for (const line of one.complaints()) t.comment(`${one.name}: ${line}`);
       await one.end('SIGKILL');
       one.remove();
     });
