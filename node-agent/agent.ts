@@ -219,7 +219,8 @@ export class Agent {
   }
 
   #podsChanged(): void {
-    if (this.#node === undefined) return;
+    // Of pods that are found before anything is known of the mesh, the first state will speak.
+    if (this.#node === undefined || !this.#mesh.hasState) return;
     const pods = [...this.#mesh.view.pods.values()];
     this.#wantCertificates();
     this.#reports.pods(pods);
@@ -229,7 +230,7 @@ export class Agent {
   /** A pod that leaves needs its certificate until it has: connections may still come to us. */
   #wantCertificates(): void {
     const journey = this.#node?.journey;
-    if (journey === undefined) return;
+    if (journey === undefined || !this.#mesh.hasState) return;
     const enrolled = [...this.#mesh.view.pods.values()].filter((pod) => pod.enrolled);
     this.#certificates.want(
       new Set([...journey.identities, ...enrolled.map((pod) => journey.identityOf(pod))]),

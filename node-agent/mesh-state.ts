@@ -32,6 +32,7 @@ export class MeshState {
   readonly #file: StateFile;
   readonly #first = Promise.withResolvers<void>();
   #epoch = '';
+  #hasState = false;
   #collection: NodeJS.Timeout | undefined;
 
   constructor(deps: MeshStateDeps) {
@@ -42,6 +43,11 @@ export class MeshState {
   /** Resolves when there is a state, saved or sent. */
   get first(): Promise<void> {
     return this.#first.promise;
+  }
+
+  /** Whether there is one by now: before it, that no pod is known says nothing. */
+  get hasState(): boolean {
+    return this.#hasState;
   }
 
   get epoch(): string {
@@ -88,6 +94,7 @@ export class MeshState {
 
   #take(packed: Uint8Array): void {
     const applied = this.view.apply(packed);
+    this.#hasState = true;
     this.#deps.toWorkers(packed);
     if (applied.snapshot && packed.length >= LARGE_BYTES) {
       clearTimeout(this.#collection);
