@@ -5,9 +5,16 @@
  * times and headers are bounded, and so are connections, in all and from one address: whoever can
  * reach the node can reach some of these servers, and must not use up its descriptors. A server on loopback answers only requests that name it as local
  * (`Host`), so that a web page cannot reach it through DNS rebinding; one on a Unix socket is guarded
- * by the mode of its file.
+ * by the mode of its file; one that tells more than anybody may know is behind TLS and asks who calls.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import { chmodSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { once } from 'node:events';
 import { basename } from 'node:path';
@@ -39,12 +46,28 @@ export type ListenAt =
   | { readonly host: string; readonly port: number; readonly localOnly: boolean }
   | { readonly path: string };
 
+/** Who calls, before anything else of the request is looked at. */
+export interface Caller {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/** The server's own certificate; asked for anew every `renewMs`. */
+export interface AdminTls {
+  readonly credentials: () => { readonly cert: string; readonly key: string };
+  readonly renewMs: number;
+}
+
 export interface AdminServerOptions {
   readonly name: string;
   readonly routes: readonly AdminRoute[];
   readonly listen: readonly ListenAt[];
   readonly log: Logger;
   readonly maxBodyBytes?: number;
+  readonly tls?: AdminTls;
+  /** Resolves with the reply that refuses a caller, with undefined for one that may go on. */
+  readonly admit?: (caller: Caller) => Promise<Reply | undefined>;
 }
 
 const LONGEST_BODY_BYTES = 64 * 1024;
@@ -71,6 +94,7 @@ export class AdminServer implements Part {
   readonly #options: AdminServerOptions;
   readonly #routes: ReadonlyMap<string, AdminRoute>;
   readonly #servers: Server[] = [];
+  #renewal: NodeJS.Timeout | undefined;
 
   constructor(options: AdminServerOptions) {
     this.name = options.name;
@@ -82,7 +106,7 @@ export class AdminServer implements Part {
     for (const at of this.#options.listen) {
       const localOnly = 'localOnly' in at && at.localOnly;
       if ('path' in at) rmSync(`${at.path}.${process.pid}`, { force: true });
-      const server = createServer(TIMEOUTS, (request, response) => {
+      const server = this.#create((request, response) => {
         void this.#serve(request, response, localOnly);
       });
       server.maxConnections = MOST_CONNECTIONS;
@@ -94,9 +118,30 @@ export class AdminServer implements Part {
       if ('path' in at) publish(at.path);
       this.#servers.push(server);
     }
+    const { tls } = this.#options;
+    if (tls !== undefined) this.#renewal = setInterval(() => this.renew(), tls.renewMs).unref();
+  }
+
+  /** Where it listens on TCP: of use when a port was 0. */
+  get addresses(): { readonly host: string; readonly port: number }[] {
+    return this.#servers.flatMap((server) => {
+      const at = server.address();
+      return at === null || typeof at === 'string' ? [] : [{ host: at.address, port: at.port }];
+    });
+  }
+
+  /** Takes a new certificate for connections from now on. */
+  renew(): void {
+    const { tls } = this.#options;
+    for (const server of this.#servers) {
+      if (server instanceof TlsServer && tls !== undefined) {
+        server.setSecureContext({ ...tls.credentials(), minVersion: 'TLSv1.3' });
+      }
+    }
   }
 
   async stop(): Promise<void> {
+    clearInterval(this.#renewal);
     for (const at of this.#options.listen) if ('path' in at) withdraw(at.path);
     for (const server of this.#servers.splice(0)) {
       const closed = once(server, 'close');
@@ -104,6 +149,12 @@ export class AdminServer implements Part {
       server.closeAllConnections();
       await closed;
     }
+  }
+
+  #create(serve: (request: IncomingMessage, response: ServerResponse) => void): Server {
+    const { tls } = this.#options;
+    if (tls === undefined) return createServer(TIMEOUTS, serve);
+    return createTlsServer({ ...TIMEOUTS, ...tls.credentials(), minVersion: 'TLSv1.3' }, serve);
   }
 
   async #serve(
@@ -137,6 +188,9 @@ export class AdminServer implements Part {
       return text('this server answers only requests for localhost\n', 403);
     }
     const [path = '/', search = ''] = (request.url ?? '/').split('?', 2);
+    const { method = '', headers } = request;
+    const refusal = await this.#options.admit?.({ method, path, headers });
+    if (refusal !== undefined) return refusal;
     if (path === '/') return text(this.#index());
     const route = this.#routes.get(`${request.method} ${path}`);
     if (route === undefined) {

@@ -36,6 +36,7 @@ export type ErrorCode =
   | 'NO_HEALTHY_ENDPOINT'
   | 'NO_ROUTE'
   | 'NOT_AUTHENTICATED'
+  | 'NOT_LEADING'
   | 'OBJECT_INVALID'
   | 'POLICY_CHANGED'
   | 'POLICY_DENIED'

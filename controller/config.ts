@@ -40,6 +40,8 @@ export interface ControllerConfig {
   readonly trustDomain: string;
   readonly cluster: string;
   readonly metrics: ListenAddress | undefined;
+  /** Where queries are answered to whom the API server knows; on a cluster only. */
+  readonly api: ListenAddress | undefined;
   readonly logLevel: Level;
   readonly logFormat: 'json' | 'text';
   /** Between the steps of a root rotation, for handshakes that have begun. */
@@ -113,7 +115,7 @@ export function readConfig(flags: ControllerFlags): ControllerConfig {
   };
   const listen = [flags['listen'] ?? []].flat();
   if (listen.length === 0) complain('listen', 'IP:PORT, at least once', undefined);
-  const metrics = flags['metrics'];
+  const { metrics, api } = flags;
   const config: ControllerConfig = {
     source: source(),
     runDir: text('runDir', 'run-dir', /^\//, 'an absolute directory'),
@@ -121,6 +123,7 @@ export function readConfig(flags: ControllerFlags): ControllerConfig {
     cluster: text('cluster', 'cluster', /^[\w.-]{1,253}$/, 'the name of the cluster'),
     listen: listen.flatMap((one) => address('listen', one)),
     metrics: typeof metrics === 'string' ? address('metrics', metrics)[0] : undefined,
+    api: typeof api === 'string' ? address('api', api)[0] : undefined,
     logLevel: oneOf('logLevel', 'log-level', LEVELS),
     logFormat: oneOf('logFormat', 'log-format', ['json', 'text']),
     rotationSettleMs: duration('rotationSettle', 'rotation-settle', [100, 3_600_000]),

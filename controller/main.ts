@@ -30,6 +30,7 @@ const program = new Command('controller')
   .option('--trust-domain <name>', 'trust domain of the identities', 'cluster.local')
   .option('--cluster <name>', 'name of this cluster', 'Kubernetes')
   .option('--metrics <ip:port>', 'where Prometheus may scrape')
+  .option('--api <ip:port>', 'where queries are answered over TLS, by a token of the cluster')
   .option('--leaf-life <duration>', 'life of workload certificates', '24h')
   .option(
     '--rotation-settle <duration>',

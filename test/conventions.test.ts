@@ -9,7 +9,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   common: ['sys', 'engine', 'http2', 'http1', 'tls', 'hbone', 'mesh', 'decide', 'control'],
   'node-agent': ['capture', 'pods', 'identity', 'data'],
   waypoint: ['routing', 'resilience', 'tokens', 'filters', 'proxy'],
-  controller: ['model', 'kube', 'ca', 'push', 'status', 'api', 'dashboard'],
+  controller: ['model', 'kube', 'lead', 'ca', 'push', 'status', 'api', 'dashboard'],
   cli: ['lint', 'up', 'commands'],
 };
 

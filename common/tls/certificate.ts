@@ -8,7 +8,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { MeshError } from '../errors.ts';
 import { parseIdentity, type Identity } from '../identity.ts';
 import { childrenOf, expectTag, readElement, readOid, TAG, type Element } from './der-read.ts';
-import { OID } from './der-write.ts';
+import { OID, USAGE } from './der-write.ts';
 
 /** Far above ours (700 bytes), below what costs anything. */
 const LONGEST_CERTIFICATE_BYTES = 16_384;
@@ -86,12 +86,52 @@ export function renewalTime(
   return notBeforeMs + (notAfterMs - notBeforeMs) * (0.5 + 0.2 * random);
 }
 
-/** Walks Certificate → TBSCertificate → [3] extensions → subjectAltName. */
-function alternativeNames(der: Buffer): Element[] {
+/** Says whether its key usage lets it sign certificates; without one everything is allowed. */
+export function mayCertify({ x509 }: CertificateFacts): boolean {
+  const value = extensionIn(x509.raw, OID.keyUsage);
+  if (value === undefined) return true;
+  const [, firstByte = 0] = expectTag(readElement(value), TAG.bitString, 'a key usage').content;
+  return (firstByte & (0x80 >> USAGE.certSign)) !== 0;
+}
+
+/** The subject, in DER. */
+export function subjectIn(der: Buffer): Buffer {
+  const subject = partsOf(der).filter(({ tag }) => tag === TAG.sequence)[SUBJECT_AT];
+  return expectTag(subject, TAG.sequence, 'a subject').whole;
+}
+
+/** The subject key identifier; undefined when there is none. */
+export function subjectKeyIn(der: Buffer): Buffer | undefined {
+  const value = extensionIn(der, OID.subjectKeyIdentifier);
+  return value && expectTag(readElement(value), TAG.octetString, 'a key identifier').content;
+}
+
+/** Among the sequences of a TBSCertificate: algorithm, issuer, validity, subject. */
+const SUBJECT_AT = 3;
+
+/** What stands in the TBSCertificate. */
+function partsOf(der: Buffer): Element[] {
   const [tbs] = childrenOf(expectTag(readElement(der), TAG.sequence, 'a certificate'));
-  const parts = childrenOf(expectTag(tbs, TAG.sequence, 'what was signed'));
-  const wrapper = parts.find(({ tag }) => tag === 0xa3);
-  return wrapper === undefined ? [] : namesIn(childrenOf(wrapper)[0]);
+  return childrenOf(expectTag(tbs, TAG.sequence, 'what was signed'));
+}
+
+function extensionsIn(der: Buffer): Element | undefined {
+  const wrapper = partsOf(der).find(({ tag }) => tag === 0xa3);
+  return wrapper && childrenOf(wrapper)[0];
+}
+
+/** The DER inside an extension; undefined when there is no such extension. */
+function extensionIn(der: Buffer, id: string): Buffer | undefined {
+  const extensions = extensionsIn(der);
+  if (extensions === undefined) return undefined;
+  const found = childrenOf(extensions).find((one) => readOid(childrenOf(one)[0]) === id);
+  const value = found && childrenOf(found).at(-1);
+  return value && expectTag(value, TAG.octetString, 'the value of an extension').content;
+}
+
+function alternativeNames(der: Buffer): Element[] {
+  const extensions = extensionsIn(der);
+  return extensions === undefined ? [] : namesIn(extensions);
 }
 
 /** Finds the subjectAltName among extensions; several are an error. */

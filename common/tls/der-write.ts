@@ -14,6 +14,7 @@ export const OID = {
   commonName: '2.5.4.3',
   organization: '2.5.4.10',
   ecdsaWithSha256: '1.2.840.10045.4.3.2',
+  rsaWithSha256: '1.2.840.113549.1.1.11',
   extensionRequest: '1.2.840.113549.1.9.14',
   subjectKeyIdentifier: '2.5.29.14',
   keyUsage: '2.5.29.15',
@@ -113,10 +114,17 @@ export function uriName(uri: string): Asn1 {
   return extension(OID.subjectAltName, true, sequence(tagged(6, Buffer.from(uri, 'latin1'))));
 }
 
-/** Signs what is to be signed with ECDSA and SHA-256, and returns the whole in DER. */
+/** SHA-256, with ECDSA or with RSA as the key is. */
+export function signatureAlgorithm(key: KeyObject): Asn1 {
+  return key.asymmetricKeyType === 'rsa'
+    ? sequence(oid(OID.rsaWithSha256), universal(Type.NULL, false, ''))
+    : sequence(oid(OID.ecdsaWithSha256));
+}
+
+/** Signs what is to be signed, and returns the whole in DER. */
 export function signed(toBeSigned: Asn1, key: KeyObject): Buffer {
   const signature = sign('sha256', encode(toBeSigned), { key, dsaEncoding: 'der' });
-  return encode(sequence(toBeSigned, sequence(oid(OID.ecdsaWithSha256)), bits(signature)));
+  return encode(sequence(toBeSigned, signatureAlgorithm(key), bits(signature)));
 }
 
 /** Spells DER as PEM with this label. */

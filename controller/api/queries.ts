@@ -4,8 +4,9 @@
  * Served on a Unix socket that is root's alone. Answers are what the agents get, not copies that could
  * differ; there is no key in any of them.
  */
-import { json, type AdminRoute } from '#common/admin.ts';
+import { json, text, type AdminRoute } from '#common/admin.ts';
 import type { AgentReport, VersionReport } from '#common/control/reports.ts';
+import { hasCode } from '#common/errors.ts';
 import type { CertificateAuthority } from '../ca/certificate-authority.ts';
 import type { ModelDiff } from '../model/diff.ts';
 import type { PushServer } from '../push/push-server.ts';
@@ -39,10 +40,15 @@ export function queryRoutes({ version, snapshot, push, proof, ca }: QueryDeps): 
       method: 'POST',
       path: '/v1/ca/rotate',
       about: 'replace the root; GET /v1/ca tells how far it has come',
-      answer: () => {
-        const began = ca.rotate();
-        push.advanceRotation();
-        return json(ca.report(), began ? 202 : 200);
+      answer: async () => {
+        try {
+          const began = await ca.rotate();
+          await push.advanceRotation();
+          return json(ca.report(), began ? 202 : 200);
+        } catch (error) {
+          if (!hasCode(error, 'NOT_LEADING') || !(error instanceof Error)) throw error;
+          return text(`${error.message}\n`, 409);
+        }
       },
     },
   ];

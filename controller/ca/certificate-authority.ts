@@ -1,38 +1,59 @@
 /**
  * The CA of a mesh: signs leaves, says which roots are trusted, and replaces its root step by step.
  *
- * Every step is on disk before anybody hears of it. During a rotation both roots are trusted; which
- * step comes next, and when, is said by rotation.ts.
+ * Every step is written down before anybody hears of it. During a rotation both roots are trusted;
+ * which step comes next, and when, is said by rotation.ts. Several controllers may share one state:
+ * all sign by it and follow its changes, the one that may write takes the steps.
  */
-import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, type KeyObject } from 'node:crypto';
 import type { Trust } from '#common/control/messages.ts';
 import type { CaReport } from '#common/control/reports.ts';
 import { MeshError } from '#common/errors.ts';
 import type { Identity } from '#common/identity.ts';
 import type { Logger } from '#common/log.ts';
 import { readCertificate } from '#common/tls/certificate.ts';
-import { authorityOf, controllerUri } from '#common/tls/trust.ts';
-import { blockersOf, nextPhase, type AgentView, type Blocker } from './rotation.ts';
-import { signIssuing, signLeaf, signRoot } from './sign.ts';
-import { loadCaState, saveCaState, type Authority, type CaState } from './state.ts';
+import { controllerUri } from '#common/tls/trust.ts';
+import {
+  isHalfOver,
+  newAuthority,
+  newKeys,
+  newState,
+  pemOf,
+  signing,
+  stepped,
+  withIssuing,
+  withSigning,
+  type Birth,
+} from './authority.ts';
+import { GivenSource, type LookAtGiven } from './given-source.ts';
+import { blockersOf, type AgentView, type Blocker } from './rotation.ts';
+import { signLeaf } from './sign.ts';
+import type { Authority, CaState } from './state.ts';
+import type { CaStore } from './store.ts';
 
 const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
-export const LEAF_LIFE_MS = DAY_MS;
-const ISSUING_LIFE_MS = 365 * DAY_MS;
-const ROOT_LIFE_MS = 10 * 365 * DAY_MS;
+export const LEAF_LIFE_MS = 24 * HOUR_MS;
 /** Handshakes that began before a step must have ended before the next: they have ten seconds. */
 const SETTLE_MS = 12_000;
+/** How often others' changes are looked for: far below the time to settle. */
+const FOLLOW_MS = 3000;
 
 export interface CaOptions {
-  readonly directory: string;
+  readonly store: CaStore;
   readonly trustDomain: string;
   readonly log: Logger;
   readonly now?: () => number;
   readonly leafLifeMs?: number;
   readonly settleMs?: number;
+  readonly followMs?: number;
   /** Hears of every change of roots or authority. */
   readonly onTrust?: (trust: Trust) => void;
+  /** Says whether this process may take steps now; the others follow. */
+  readonly mayWrite?: () => boolean;
+  /** Who may instead; '' when that is not known. */
+  readonly leader?: () => string;
+  /** What somebody else's CA has given us to sign with. */
+  readonly given?: LookAtGiven;
 }
 
 export interface IssuedLeaf {
@@ -45,24 +66,42 @@ export class CertificateAuthority {
   readonly #options: CaOptions;
   readonly #now: () => number;
   readonly #leafLifeMs: number;
-  readonly #keys = new Map<string, KeyObject>();
-  #state: CaState;
+  readonly #mayWrite: () => boolean;
+  readonly #given: GivenSource;
+  /** The key that signs, by its PEM. */
+  #key: { readonly pem: string; readonly key: KeyObject } | undefined;
+  #inForce: { readonly state: CaState; readonly revision: string } | undefined;
+  /** One look or step at a time. */
+  #busy: Promise<unknown> = Promise.resolve();
+  #isBusy = false;
   /** Since when nothing has blocked the next step, by a clock that nobody sets. */
   #clearSinceMs: number | undefined;
   #blockers: readonly Blocker[] = [];
+  /** Nobody has signed by this CA but this process. */
+  #isNew = false;
+  #followAtMs = 0;
+  #trouble = '';
 
-  /** Opens the CA of a directory, or makes it. */
   constructor(options: CaOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#leafLifeMs = options.leafLifeMs ?? LEAF_LIFE_MS;
-    const found = loadCaState(options.directory);
-    if (found !== undefined && found.trustDomain !== options.trustDomain) {
-      const message = `Cannot open the CA for "${options.trustDomain}": it is of "${found.trustDomain}"`;
-      throw new MeshError('CONFIG_INVALID', message);
+    this.#mayWrite = options.mayWrite ?? (() => true);
+    this.#given = new GivenSource(options.given ?? (async () => undefined), options.log);
+  }
+
+  /** Opens the CA, or makes it when there has never been one. */
+  async start(): Promise<void> {
+    await this.#load();
+    if (this.#inForce === undefined) {
+      const state = newState(this.#birth);
+      // Whoever comes second takes what the first has made.
+      if (await this.#save(state, '')) {
+        this.#isNew = !this.#options.store.isShared;
+        this.#options.log.info('new CA made', { authority: state.current });
+      } else await this.#load();
     }
-    this.#state = found ?? this.#create();
-    this.refresh();
+    await this.#look();
   }
 
   get trust(): Trust {
@@ -70,11 +109,30 @@ export class CertificateAuthority {
     return { generation, roots: authorities.map(({ rootPem }) => rootPem), authority: current };
   }
 
-  /** Signs a leaf for a workload of `node`. Whether it may have it has been decided before. */
-  issue(identity: Identity, publicKey: KeyObject, node: string): IssuedLeaf {
-    const leaf = this.#sign(identity, publicKey);
-    this.#note(node, leaf.notAfterMs);
-    return leaf;
+  /** Whether all that was ever signed by it was signed by this process. */
+  get isNew(): boolean {
+    return this.#isNew;
+  }
+
+  get isRotating(): boolean {
+    return this.#state.phase !== 'stable';
+  }
+
+  /** When the certificates end by which this CA stands. */
+  get lives(): { readonly rootMs: number; readonly issuingMs: number } {
+    const { rootPem, issuingPem } = signing(this.#state);
+    const [rootMs, issuingMs] = [rootPem, issuingPem].map((pem) => readCertificate(pem).notAfterMs);
+    return { rootMs: rootMs ?? 0, issuingMs: issuingMs ?? 0 };
+  }
+
+  /** Why what was given from outside is not in use; '' when nothing is wrong with it. */
+  get givenProblem(): string {
+    return this.#given.problem;
+  }
+
+  /** Signs a leaf for a workload. Whether the caller may have it has been decided before. */
+  issue(identity: Identity, publicKey: KeyObject): IssuedLeaf {
+    return this.#sign(identity, publicKey);
   }
 
   /** Makes the server certificate of the controller itself, with a new key. */
@@ -84,46 +142,73 @@ export class CertificateAuthority {
     return { ...leaf, keyPem: pemOf(privateKey) };
   }
 
-  /** Begins to replace the root; does nothing when that is under way. Returns whether it began. */
-  rotate(): boolean {
-    if (this.#state.phase !== 'stable') return false;
-    this.#step();
-    return true;
+  /** Begins to replace the root; does nothing when that is under way. Resolves with whether it began. */
+  async rotate(): Promise<boolean> {
+    return this.#alone(async () => {
+      if (!this.#mayWrite()) {
+        const leader = this.#options.leader?.() ?? '';
+        const who = leader === '' ? 'no replica leads now' : `"${leader}" leads; ask that one`;
+        const message = `Cannot rotate the root here: ${who}`;
+        throw new MeshError('NOT_LEADING', message);
+      }
+      if (this.#given.isThere) {
+        const message = 'Cannot rotate the root: it is given from outside; replace it there';
+        throw new MeshError('CONFIG_INVALID', message);
+      }
+      if (this.#state.phase !== 'stable') return false;
+      return this.#step(() => newAuthority(this.#birth));
+    });
   }
 
   /** Takes the next step of a rotation if nothing stands against it. Cheap; call it often. */
-  advance(agents: readonly AgentView[], hasPods: (node: string) => boolean): void {
-    const { phase, generation, current } = this.#state;
-    if (phase === 'stable') {
+  async advance(agents: readonly AgentView[], nodes: () => readonly string[]): Promise<void> {
+    const { phase, generation, current, phaseSinceMs } = this.#state;
+    if (phase === 'stable' || !this.#mayWrite()) {
       this.#blockers = [];
+      this.#clearSinceMs = undefined;
       return;
     }
-    const nowMs = this.#now();
-    const nodes = this.#state.nodes.filter(({ node }) => hasPods(node));
-    this.#blockers = blockersOf({ phase, generation, current, agents, nodes, nowMs });
+    this.#blockers = blockersOf({
+      phase,
+      generation,
+      current,
+      agents,
+      nodes: nodes(),
+      leavesUntilMs: phaseSinceMs + this.#leafLifeMs + HOUR_MS,
+      nowMs: this.#now(),
+    });
     if (this.#blockers.length > 0) {
       this.#clearSinceMs = undefined;
       return;
     }
     this.#clearSinceMs ??= performance.now();
     const clearMs = performance.now() - this.#clearSinceMs;
-    if (phase === 'retiring' || clearMs >= (this.#options.settleMs ?? SETTLE_MS)) this.#step();
+    if (phase !== 'retiring' && clearMs < (this.#options.settleMs ?? SETTLE_MS)) return;
+    if (this.#isBusy) return;
+    await this.#alone(async () => {
+      // What was looked at must be what is changed.
+      if (this.#state.generation === generation && this.#state.phase === phase) await this.#step();
+    });
   }
 
-  /** Renews what is in the second half of its life: the issuing certificate, in the end the root. */
-  refresh(): void {
-    const nowMs = this.#now();
-    const current = this.#authority();
-    if (isHalfOver(current.issuingPem, nowMs)) {
-      const renewed = this.#withIssuing(current);
-      this.#save({
-        ...this.#state,
-        authorities: this.#state.authorities.map((one) => (one.id === current.id ? renewed : one)),
-      });
-      this.#options.log.info('issuing certificate renewed', { authority: current.id });
-    }
-    if (isHalfOver(current.rootPem, nowMs) && this.rotate()) {
-      this.#options.log.info('root is past half of its life; rotation begins');
+  /**
+   * Follows what others have written; as the one that may write, takes what was given from outside and
+   * renews what is in the second half of its life: the issuing certificate, in the end the root. Never
+   * rejects: what failed is tried again the next time.
+   */
+  async refresh(): Promise<void> {
+    const nowMs = performance.now();
+    if (this.#isBusy || nowMs < this.#followAtMs) return;
+    this.#followAtMs = nowMs + (this.#options.followMs ?? FOLLOW_MS);
+    const { log } = this.#options;
+    try {
+      await this.#alone(async () => this.#look());
+      if (this.#trouble !== '') log.info('the CA goes on');
+      this.#trouble = '';
+    } catch (error) {
+      const trouble = error instanceof Error ? error.message : String(error);
+      if (trouble !== this.#trouble) log.error('the CA cannot go on; it tries again', { error });
+      this.#trouble = trouble;
     }
   }
 
@@ -140,16 +225,26 @@ export class CertificateAuthority {
         return { authority: id, subject: x509.subject.replaceAll('\n', ', '), notAfterMs };
       }),
       leafLifeMs: this.#leafLifeMs,
-      waitingFor: this.#blockers,
+      waitingFor: phase === 'stable' ? [] : this.#blockers,
     };
   }
 
+  get #state(): CaState {
+    if (this.#inForce === undefined) throw new TypeError('the CA has not been opened');
+    return this.#inForce.state;
+  }
+
+  get #birth(): Birth {
+    return { trustDomain: this.#options.trustDomain, nowMs: this.#now() };
+  }
+
   #sign(uri: string, publicKey: KeyObject): IssuedLeaf {
-    const { id, issuingPem, issuingKeyPem } = this.#authority();
+    const { id, issuingPem, issuingKeyPem } = signing(this.#state);
     const life = { nowMs: this.#now(), lifeMs: this.#leafLifeMs };
-    const key = this.#keys.get(issuingKeyPem) ?? createPrivateKey(issuingKeyPem);
-    this.#keys.set(issuingKeyPem, key);
-    const issuing = { certificatePem: issuingPem, key };
+    if (this.#key?.pem !== issuingKeyPem) {
+      this.#key = { pem: issuingKeyPem, key: createPrivateKey(issuingKeyPem) };
+    }
+    const issuing = { certificatePem: issuingPem, key: this.#key.key };
     const leafPem = signLeaf(uri, publicKey, { issuing, life });
     return {
       chainPem: leafPem + issuingPem,
@@ -158,129 +253,110 @@ export class CertificateAuthority {
     };
   }
 
-  /** Remembers how long a node may hold leaves, an hour generously, so that it is rarely written. */
-  #note(node: string, notAfterMs: number): void {
-    const { nodes } = this.#state;
-    const known = nodes.find((one) => one.node === node);
-    if (known !== undefined && known.untilMs >= notAfterMs) return;
+  async #look(): Promise<void> {
+    if (this.#options.store.isShared) await this.#load();
+    if (!this.#mayWrite()) return;
+    const given = await this.#given.read();
+    if (given === undefined) await this.#renew();
+    else await this.#take(given);
+  }
+
+  async #renew(): Promise<void> {
+    const current = signing(this.#state);
+    // What is under somebody else's root is theirs to renew.
+    if (current.rootKeyPem === '') return;
     const nowMs = this.#now();
-    const others = nodes.filter((one) => one.node !== node && one.untilMs > nowMs);
-    this.#state = { ...this.#state, nodes: [...others, { node, untilMs: notAfterMs + HOUR_MS }] };
-    try {
-      saveCaState(this.#options.directory, this.#state);
-    } catch (error) {
-      // Only a rotation after a restart would miss it; no reason to leave a pod without identity.
-      this.#options.log.warn('the CA cannot write its state', { error });
+    if (isHalfOver(current.issuingPem, nowMs)) {
+      const renewed = withIssuing(current, this.#birth);
+      if (await this.#replace(withSigning(this.#state, renewed))) {
+        this.#options.log.info('issuing certificate renewed', { authority: current.id });
+      }
+    }
+    if (this.#state.phase === 'stable' && isHalfOver(current.rootPem, nowMs)) {
+      this.#options.log.info('root is past half of its life; rotation begins');
+      await this.#step(() => newAuthority(this.#birth));
     }
   }
 
-  #authority(): Authority {
-    const { authorities, current } = this.#state;
-    const found = authorities.find(({ id }) => id === current);
-    if (found === undefined) {
-      throw new MeshError('STATE_UNREADABLE', 'Cannot sign: the CA names an authority it has not');
+  /** Uses what was given: at once when its root is trusted already, by a rotation otherwise. */
+  async #take(given: Authority): Promise<void> {
+    const { log } = this.#options;
+    const known = this.#state.authorities.find(({ id }) => id === given.id);
+    if (known === undefined) {
+      if (this.#state.phase !== 'stable') return;
+      log.info('a root is given from outside; rotation begins', { authority: given.id });
+      await this.#step(() => given);
+    } else if (known.issuingPem !== given.issuingPem) {
+      const isTaken = await this.#replace(withSigning(this.#state, given));
+      if (isTaken) log.info('issuing certificate taken from outside', { authority: given.id });
     }
-    return found;
   }
 
-  #step(): void {
-    const { generation, authorities, phase } = this.#state;
-    const next = nextPhase(phase);
-    const base = { ...this.#state, phase: next, phaseSinceMs: this.#now() };
+  async #step(incoming?: () => Authority): Promise<boolean> {
+    const next = stepped(this.#state, this.#now(), () => incoming?.() ?? newAuthority(this.#birth));
     this.#clearSinceMs = undefined;
-    switch (next) {
-      case 'distributing':
-        this.#save({
-          ...base,
-          generation: generation + 1,
-          authorities: [...authorities, this.#newAuthority()],
-        });
-        break;
-      case 'switched':
-        this.#save({
-          ...base,
-          generation: generation + 1,
-          current: authorities.at(-1)?.id ?? this.#state.current,
-        });
-        break;
-      case 'retiring':
-        // The keys of the old root are gone with it.
-        this.#keys.clear();
-        this.#save({ ...base, generation: generation + 1, authorities: [this.#authority()] });
-        break;
-      case 'stable':
-        this.#save(base);
-        break;
+    if (!(await this.#replace(next))) return false;
+    const { phase, current, generation } = next;
+    this.#options.log.info('root rotation: next step', { phase, authority: current, generation });
+    return true;
+  }
+
+  /** Writes a state that was made from the one in force; false when somebody else was quicker. */
+  async #replace(state: CaState): Promise<boolean> {
+    if (await this.#save(state, this.#inForce?.revision ?? '')) return true;
+    await this.#load();
+    return false;
+  }
+
+  async #save(state: CaState, revision: string): Promise<boolean> {
+    const saved = await this.#options.store.save(state, revision);
+    if (saved === undefined) return false;
+    this.#adopt({ state, revision: saved });
+    return true;
+  }
+
+  async #load(): Promise<void> {
+    const found = await this.#options.store.load();
+    const { trustDomain } = this.#options;
+    if (found === undefined) {
+      await this.#restore();
+      return;
     }
-    this.#options.log.info('root rotation: next step', {
-      phase: next,
-      authority: this.#state.current,
-      generation: this.#state.generation,
+    if (found.state.trustDomain !== trustDomain) {
+      const message = `Cannot open the CA for "${trustDomain}": it is of "${found.state.trustDomain}"`;
+      throw new MeshError('CONFIG_INVALID', message);
+    }
+    if (found.revision !== this.#inForce?.revision) this.#adopt(found);
+  }
+
+  /** Writes again what somebody has deleted: every agent trusts it. */
+  async #restore(): Promise<void> {
+    if (this.#inForce === undefined || !this.#mayWrite()) return;
+    if (await this.#save(this.#inForce.state, '')) {
+      this.#options.log.warn('the state of the CA was gone; it has been written again');
+    }
+  }
+
+  #adopt(next: { readonly state: CaState; readonly revision: string }): void {
+    const before = this.#inForce?.state;
+    this.#inForce = next;
+    // The keys of a root that was given up are gone with it.
+    this.#key = undefined;
+    if (before !== undefined && before.generation !== next.state.generation) {
+      this.#options.onTrust?.(this.trust);
+    }
+  }
+
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#busy.then(async () => {
+      this.#isBusy = true;
+      try {
+        return await work();
+      } finally {
+        this.#isBusy = false;
+      }
     });
-    if (next !== 'stable') this.#options.onTrust?.(this.trust);
+    this.#busy = done.catch(() => {});
+    return done;
   }
-
-  #save(state: CaState): void {
-    saveCaState(this.#options.directory, state);
-    this.#state = state;
-  }
-
-  #create(): CaState {
-    const authority = this.#newAuthority();
-    const state: CaState = {
-      format: 1,
-      trustDomain: this.#options.trustDomain,
-      generation: 1,
-      phase: 'stable',
-      phaseSinceMs: this.#now(),
-      authorities: [authority],
-      current: authority.id,
-      nodes: [],
-    };
-    saveCaState(this.#options.directory, state);
-    this.#options.log.info('new CA made', { authority: authority.id });
-    return state;
-  }
-
-  #newAuthority(): Authority {
-    const { trustDomain } = this.#options;
-    const keys = newKeys();
-    const life = { nowMs: this.#now(), lifeMs: ROOT_LIFE_MS };
-    const rootPem = signRoot({ trustDomain, label: labelOf(keys.publicKey) }, keys, life);
-    const rootKeyPem = pemOf(keys.privateKey);
-    return this.#withIssuing({ id: authorityOf(rootPem), rootPem, rootKeyPem });
-  }
-
-  #withIssuing({
-    id,
-    rootPem,
-    rootKeyPem,
-  }: Pick<Authority, 'id' | 'rootPem' | 'rootKeyPem'>): Authority {
-    const { trustDomain } = this.#options;
-    const { publicKey, privateKey } = newKeys();
-    const root = { certificatePem: rootPem, key: createPrivateKey(rootKeyPem) };
-    const life = { nowMs: this.#now(), lifeMs: ISSUING_LIFE_MS };
-    const label = labelOf(publicKey);
-    const issuingPem = signIssuing({ trustDomain, label }, publicKey, { root, life });
-    return { id, rootPem, rootKeyPem, issuingPem, issuingKeyPem: pemOf(privateKey) };
-  }
-}
-
-function newKeys(): { readonly publicKey: KeyObject; readonly privateKey: KeyObject } {
-  return generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
-}
-
-function pemOf(key: KeyObject): string {
-  return key.export({ type: 'pkcs8', format: 'pem' });
-}
-
-/** A few letters that tell one authority from another in its name. */
-function labelOf(key: KeyObject): string {
-  const spki = key.export({ type: 'spki', format: 'der' });
-  return createHash('sha256').update(spki).digest('hex').slice(0, 8);
-}
-
-function isHalfOver(certificatePem: string, nowMs: number): boolean {
-  const { notBeforeMs, notAfterMs } = readCertificate(certificatePem);
-  return nowMs > notBeforeMs + (notAfterMs - notBeforeMs) / 2;
 }

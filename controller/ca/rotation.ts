@@ -3,9 +3,10 @@
  *
  * Nobody may meet a certificate whose root it does not know. So the new root is known everywhere
  * before the first leaf under it is signed, and the old root is given up only when no leaf under it
- * is in use. A node that is away counts as long as it may hold a leaf that is valid.
+ * is in use. A node that has pods and is not connected counts for as long as it may hold a leaf that
+ * is valid: one that went away just after the phase began.
  */
-import type { NodeLeaves, Phase } from './state.ts';
+import type { Phase } from './state.ts';
 
 /** One connection of an agent, as the controller sees it. */
 export interface AgentView {
@@ -27,26 +28,30 @@ export interface Situation {
   readonly generation: number;
   readonly current: string;
   readonly agents: readonly AgentView[];
-  /** Nodes that have pods and were given leaves. */
-  readonly nodes: readonly NodeLeaves[];
+  /** Those that have pods of the mesh. */
+  readonly nodes: readonly string[];
+  /** Until when a leaf lives at the latest that was signed when the phase began. */
+  readonly leavesUntilMs: number;
   readonly nowMs: number;
 }
 
 /** Everything that stands between this phase and the next. */
 export function blockersOf(situation: Situation): Blocker[] {
-  const { phase, agents, nodes, nowMs } = situation;
+  const { phase, agents, nodes, leavesUntilMs, nowMs } = situation;
   if (phase === 'stable') return [];
   const here = new Set(agents.map(({ node }) => node));
-  const away = nodes.filter(({ node, untilMs }) => untilMs > nowMs && !here.has(node));
+  // The last step takes nothing from a node that is away: it holds no leaf under the old root.
+  const mayBeAway = phase === 'retiring' || nowMs > leavesUntilMs;
+  const away = mayBeAway ? [] : nodes.filter((node) => !here.has(node));
+  const until = new Date(leavesUntilMs).toISOString();
   return [
     ...agents.flatMap((agent) => {
       const reason = reasonOf(agent, situation);
       return reason === undefined ? [] : [{ node: agent.node, reason }];
     }),
-    // The last step takes nothing from a node that is away: it holds no leaf under the old root.
-    ...(phase === 'retiring' ? [] : away).map(({ node, untilMs }) => ({
+    ...away.map((node) => ({
       node,
-      reason: `not connected, and may hold certificates until ${new Date(untilMs).toISOString()}`,
+      reason: `not connected, and may hold certificates until ${until}`,
     })),
   ];
 }

@@ -1,7 +1,7 @@
 /**
  * The certificates of a mesh: root, issuing, leaf. Each function builds one and signs it.
  *
- * All keys are ECDSA P-256, all signatures SHA-256. A certificate begins two minutes before it is
+ * Our keys are ECDSA P-256, all signatures SHA-256; a key given from outside may be RSA. A certificate begins two minutes before it is
  * made, for clocks that are behind, and never ends after the one above it.
  */
 import { createHash, randomBytes, X509Certificate, type KeyObject } from 'node:crypto';
@@ -17,6 +17,7 @@ import {
   pem,
   sequence,
   set,
+  signatureAlgorithm,
   signed,
   tagged,
   time,
@@ -25,6 +26,7 @@ import {
   utf8,
   type Asn1,
 } from '#common/tls/der-write.ts';
+import { subjectIn, subjectKeyIn } from '#common/tls/certificate.ts';
 
 export const CLOCK_SKEW_MS = 2 * 60_000;
 
@@ -78,7 +80,7 @@ export function signIssuing(
       authorityConstraints(0),
       keyUsage(USAGE.certSign, USAGE.crlSign),
       subjectKey(publicKey),
-      issuerKey(above.publicKey),
+      ...issuerKey(above),
     ],
   });
 }
@@ -101,7 +103,7 @@ export function signLeaf(
       extension(OID.basicConstraints, true, sequence()),
       keyUsage(USAGE.digitalSignature, USAGE.keyEncipherment),
       extension(OID.extendedKeyUsage, false, sequence(oid(OID.serverAuth), oid(OID.clientAuth))),
-      issuerKey(above.publicKey),
+      ...issuerKey(above),
       uriName(uri),
     ],
   });
@@ -121,7 +123,7 @@ function build(plan: Plan): string {
   const certificate = sequence(
     tagged(0, [integer(Uint8Array.of(2))]),
     integer(newSerial()),
-    sequence(oid(OID.ecdsaWithSha256)),
+    signatureAlgorithm(plan.signer),
     plan.issuer,
     sequence(time(plan.nowMs - CLOCK_SKEW_MS), time(plan.notAfterMs)),
     plan.subject,
@@ -147,14 +149,9 @@ function nameOf(trustDomain: string, common: string): Asn1 {
   return sequence(part(OID.organization, trustDomain), part(OID.commonName, common));
 }
 
-/** The subject of a CA certificate of ours: byte for byte, since chains are found by it. */
+/** The subject of a CA certificate, byte for byte, since chains are found by it. */
 function subjectOf(certificate: X509Certificate): Asn1 {
-  const line = (key: string): string =>
-    certificate.subject
-      .split('\n')
-      .find((one) => one.startsWith(`${key}=`))
-      ?.slice(key.length + 1) ?? '';
-  return nameOf(line('O'), line('CN'));
+  return embed(subjectIn(certificate.raw));
 }
 
 function authorityConstraints(below: number): Asn1 {
@@ -169,8 +166,12 @@ function subjectKey(key: KeyObject): Asn1 {
   return extension(OID.subjectKeyIdentifier, false, octets(keyIdOf(key)));
 }
 
-function issuerKey(key: KeyObject): Asn1 {
-  return extension(OID.authorityKeyIdentifier, false, sequence(tagged(0, keyIdOf(key))));
+/** Names the key above as the certificate above does; says nothing where that says nothing. */
+function issuerKey(above: X509Certificate): Asn1[] {
+  const id = subjectKeyIn(above.raw);
+  return id === undefined
+    ? []
+    : [extension(OID.authorityKeyIdentifier, false, sequence(tagged(0, id)))];
 }
 
 /** RFC 7093 method 1: the first 160 bits of the SHA-256 of the key. */

@@ -197,7 +197,7 @@ function plainEndpoint(address: string): EntryEndpoint {
 }
 
 function isTunnelled(pod: PodObject, key: string, store: Store, options: ModelOptions): boolean {
-  if (options.tunnelWhen === 'enrolled') return true;
+  if (options.tunnelWhen === 'enrolled' || pod.captured === true) return true;
   return store.captureReports.get(key)?.podUid === pod.podUid;
 }
 

@@ -83,6 +83,10 @@ export interface ModelDiff {
   };
 }
 
+export function kindOf(change: ObjectChange): MeshKind {
+  return change.type === 'set' ? change.object.kind : change.kind;
+}
+
 /** Says whether anything differs that an agent could see. */
 export function isEmptyDiff(diff: ModelDiff): boolean {
   const { removed } = diff;

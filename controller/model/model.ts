@@ -110,6 +110,11 @@ export class Model {
       .toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  /** What the author of one object should know now. */
+  warningsOf(kind: string, key: string): readonly ModelWarning[] {
+    return this.#warnings.get(`${kind}/${key}`) ?? [];
+  }
+
   #record(change: ObjectChange, dirty: Dirty): void {
     const store = this.#store;
     if (change.type === 'delete') {

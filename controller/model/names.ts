@@ -26,6 +26,9 @@ export const EXPORT_TO = ['networking.istio.io/exportTo'] as const;
 export const DRY_RUN = ['plumbline.dev/dry-run', 'istio.io/dry-run'] as const;
 export const SIDECAR = ['sidecar.istio.io/status'] as const;
 
+/** The condition that we write to pods whose capture is proven, and read back. */
+export const CAPTURED = 'plumbline.dev/Captured';
+
 const CANONICAL_NAME = [
   'service.istio.io/canonical-name',
   'app.kubernetes.io/name',

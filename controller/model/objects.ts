@@ -53,6 +53,8 @@ export interface PodObject {
   readonly terminating: boolean;
   /** TCP ports that containers name. */
   readonly namedPorts: Readonly<Record<string, number>>;
+  /** Whether its condition `plumbline.dev/Captured` is true; absent where nothing is written down. */
+  readonly captured?: boolean;
   /** The controller above, a Deployment rather than its ReplicaSet; undefined for a bare pod. */
   readonly owner: { readonly kind: string; readonly name: string } | undefined;
 }

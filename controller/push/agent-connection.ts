@@ -46,6 +46,8 @@ export interface ConnectionDeps {
   readonly wire: Wire;
   /** Whom the token stands for. */
   readonly node: string;
+  /** Of the pod that the token is bound to; undefined when it is bound to none. */
+  readonly podUid: string | undefined;
   readonly remote: string;
   readonly epoch: string;
   /** Of this controller program. */
@@ -56,10 +58,12 @@ export interface ConnectionDeps {
   readonly requests: Rate;
   readonly trust: () => Trust;
   readonly namespaces: () => readonly EnrolledNamespace[];
-  readonly issue: (identity: Identity, key: KeyObject, node: string) => IssuedLeaf;
+  readonly issue: (identity: Identity, key: KeyObject) => IssuedLeaf;
   /** Something that a rotation may wait for has changed. */
   readonly onProgress: () => void;
   readonly onProof: (node: string, rows: readonly ProofRow[]) => void;
+  readonly onStatus: (node: string, status: AgentStatus) => void;
+  readonly onApplied: (version: number) => void;
   /** Counts, of all connections together. */
   readonly certificates: { issued: number; refused: number };
   readonly log: Logger;
@@ -69,6 +73,7 @@ const HELLO_TIMEOUT_MS = 10_000;
 
 export class AgentConnection {
   readonly node: string;
+  readonly podUid: string | undefined;
   readonly remote: string;
   readonly sinceMs = Date.now();
   readonly #deps: ConnectionDeps;
@@ -86,6 +91,7 @@ export class AgentConnection {
   constructor(deps: ConnectionDeps) {
     this.#deps = deps;
     this.node = deps.node;
+    this.podUid = deps.podUid;
     this.remote = deps.remote;
     this.#log = deps.log.with({ node: deps.node, remote: deps.remote });
     this.#late = setTimeout(
@@ -171,6 +177,7 @@ export class AgentConnection {
         throw outOfPlace('hello');
       case 'applied':
         this.#applied = message.version;
+        this.#deps.onApplied(message.version);
         break;
       case 'certificate-request':
         this.#answer(message);
@@ -188,6 +195,7 @@ export class AgentConnection {
         break;
       case 'status':
         this.#status = message.status;
+        this.#deps.onStatus(this.node, message.status);
         break;
     }
   }
@@ -266,7 +274,7 @@ export class AgentConnection {
     }
     const { uri, publicKey } = readRequest(csr);
     if (uri !== identity) throw refuse('IDENTITY_INVALID', 'the request names another');
-    return issue(identity, publicKey, this.node);
+    return issue(identity, publicKey);
   }
 
   #send(message: ControllerMessage): void {

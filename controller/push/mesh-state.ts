@@ -104,9 +104,11 @@ export class MeshState {
     return this.#scopes.get(node)?.hasIdentity(identity) ?? false;
   }
 
-  /** Says whether the node has any pod now. */
-  hasPods(node: string): boolean {
-    return this.#scopes.get(node)?.has(nodeAudience(node)) ?? false;
+  /** The nodes that have enrolled pods now, so that their agents hold certificates. */
+  nodesInMesh(): string[] {
+    return [...this.#scopes].flatMap(([node, scope]) =>
+      scope.identities().length > 0 ? [node] : [],
+    );
   }
 
   /** The node of a pod; undefined when there is no such pod. */

@@ -15,6 +15,7 @@ import {
   AGENT_PATH,
   CLOSE_CODES,
   SUBPROTOCOL,
+  type AgentStatus,
   type EnrolledNamespace,
   type ProofRow,
 } from '#common/control/messages.ts';
@@ -22,10 +23,11 @@ import { Gate } from '#common/gate.ts';
 import type { Part } from '#common/lifecycle.ts';
 import type { Logger } from '#common/log.ts';
 import type { CertificateAuthority } from '../ca/certificate-authority.ts';
+import type { AgentView } from '../ca/rotation.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { MeshState } from './mesh-state.ts';
 import { Rate } from './rate.ts';
-import type { Authenticate } from './tokens.ts';
+import type { Authenticate, Caller } from './tokens.ts';
 import { AgentWire } from './wire.ts';
 
 export interface PushServerDeps {
@@ -37,6 +39,11 @@ export interface PushServerDeps {
   /** Of this controller program. */
   readonly version: string;
   readonly onProof: (node: string, rows: readonly ProofRow[]) => void;
+  readonly onStatus?: (node: string, status: AgentStatus) => void;
+  /** An agent has applied this version, or is gone. */
+  readonly onApplied?: (version: number) => void;
+  /** Those that are connected to other controllers of this mesh. */
+  readonly otherAgents?: () => readonly AgentView[];
   readonly log: Logger;
   /** Shorter in tests. */
   readonly timing?: { readonly pingIntervalMs: number; readonly silenceLimitMs: number };
@@ -66,6 +73,8 @@ export class PushServer implements Part {
     perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   });
+  /** Nodes whose agents have been here since the start. */
+  readonly #served = new Set<string>();
   #namespaces: readonly EnrolledNamespace[] = [];
   #tick: NodeJS.Timeout | undefined;
   #renewAtMs = 0;
@@ -114,7 +123,7 @@ export class PushServer implements Part {
       await once(server, 'listening');
       this.#servers.push(server);
     }
-    this.#tick = setInterval(() => this.#everySecond(), TICK_MS).unref();
+    this.#tick = setInterval(() => void this.#everySecond(), TICK_MS).unref();
   }
 
   async stop(): Promise<void> {
@@ -134,6 +143,14 @@ export class PushServer implements Part {
     for (const agent of this.#agents) agent.wake();
   }
 
+  /** Cuts off the agent whose pod is gone: nobody vouches for it any more. */
+  dropPod(podUid: string): void {
+    for (const agent of this.#agents) {
+      if (agent.podUid === podUid)
+        agent.close(CLOSE_CODES.notAllowed, 'the pod of this agent is gone');
+    }
+  }
+
   /** Says which namespaces are enrolled. */
   setNamespaces(namespaces: readonly EnrolledNamespace[]): void {
     if (JSON.stringify(namespaces) === JSON.stringify(this.#namespaces)) return;
@@ -147,25 +164,33 @@ export class PushServer implements Part {
     for (const agent of this.#agents) agent.sendTrust();
   }
 
-  /** Lets a root rotation take its next step, if nothing stands against it. */
-  advanceRotation(): void {
-    const views = this.agents.map(({ node, generation, leaves }) => ({
+  /** The agents, as a root rotation sees them. */
+  views(): AgentView[] {
+    return this.agents.map(({ node, generation, leaves }) => ({
       node,
       generation,
       authorities: leaves?.map(({ authority }) => authority),
     }));
-    this.#deps.ca.advance(views, (node) => this.#deps.state.hasPods(node));
   }
 
-  #everySecond(): void {
-    const { ca, log } = this.#deps;
+  /** Lets a root rotation take its next step, if nothing stands against it. */
+  async advanceRotation(): Promise<void> {
+    const { ca, state, otherAgents, log } = this.#deps;
+    if (!ca.isRotating) return;
     try {
-      ca.refresh();
-      this.advanceRotation();
-      if (Date.now() > this.#renewAtMs) this.#useNewCertificate();
+      const agents = [...this.views(), ...(otherAgents?.() ?? [])];
+      // Who was never here holds nothing, unless somebody else has signed for it.
+      const mayHold = (node: string): boolean => !ca.isNew || this.#served.has(node);
+      await ca.advance(agents, () => state.nodesInMesh().filter(mayHold));
     } catch (error) {
-      log.error('the CA cannot go on', { error });
+      log.error('a root rotation cannot take its next step; it tries again', { error });
     }
+  }
+
+  async #everySecond(): Promise<void> {
+    await this.#deps.ca.refresh();
+    await this.advanceRotation();
+    if (Date.now() > this.#renewAtMs) this.#useNewCertificate();
   }
 
   #useNewCertificate(): void {
@@ -197,7 +222,7 @@ export class PushServer implements Part {
       if (socket.destroyed) return;
       this.#sockets.handleUpgrade(request, socket, head, (ws) => {
         socket.off('error', cut);
-        this.#accept(new AgentWire(ws, request.socket, this.#deps.timing), refusal.node, remote);
+        this.#accept(new AgentWire(ws, request.socket, this.#deps.timing), refusal, remote);
       });
     } catch (error) {
       log.error('agent could not be authenticated', { remote, error });
@@ -211,7 +236,7 @@ export class PushServer implements Part {
   async #check(
     { url, headers }: IncomingMessage,
     authenticate: Authenticate,
-  ): Promise<{ readonly node: string } | string> {
+  ): Promise<Caller | string> {
     if (url !== AGENT_PATH) return '404 Not Found';
     const token = /^Bearer ([\w.~+/=-]{1,8192})$/.exec(headers.authorization ?? '')?.[1];
     const caller = token === undefined ? undefined : await authenticate(token);
@@ -220,14 +245,16 @@ export class PushServer implements Part {
     return '401 Unauthorized';
   }
 
-  #accept(wire: AgentWire, node: string, remote: string): void {
+  #accept(wire: AgentWire, { node, podUid }: Caller, remote: string): void {
     const { ca, state, trustDomain, version, onProof, log } = this.#deps;
     const requests = this.#requests.get(node) ?? new Rate(REQUESTS, performance.now());
     this.#requests.set(node, requests);
+    this.#served.add(node);
     this.#limit(node);
     const agent = new AgentConnection({
       wire,
       node,
+      podUid,
       remote,
       epoch: this.epoch,
       version,
@@ -237,9 +264,11 @@ export class PushServer implements Part {
       requests,
       trust: () => ca.trust,
       namespaces: () => this.#namespaces,
-      issue: (identity, key, of) => ca.issue(identity, key, of),
-      onProgress: () => this.advanceRotation(),
+      issue: (identity, key) => ca.issue(identity, key),
+      onProgress: () => void this.advanceRotation(),
       onProof,
+      onStatus: (of, status) => this.#deps.onStatus?.(of, status),
+      onApplied: (applied) => this.#deps.onApplied?.(applied),
       certificates: this.certificates,
       log,
     });

@@ -1,8 +1,8 @@
 /**
  * Who an agent is, by the token that it shows. A token stands for one node and nothing else.
  *
- * In a cluster a TokenReview answers; here a file does, made by who starts the agents. The file is
- * read again when it has changed, so a node can be added or taken away while the controller runs.
+ * In a cluster a TokenReview answers (reviewed-tokens.ts); without one a file does, made by who starts
+ * the agents. The file is read again when it has changed, so a node can be added or taken away while the controller runs.
  * Tokens are looked up by their hash, so how long a look-up takes tells nothing about them.
  */
 import { createHash } from 'node:crypto';
@@ -12,9 +12,14 @@ import type { Logger } from '#common/log.ts';
 
 export interface Caller {
   readonly node: string;
+  /** Of the pod to which the token is bound; the caller goes with it. */
+  readonly podUid?: string;
 }
 
-/** Resolves with the caller, or undefined when the token is none of ours. */
+/**
+ * Resolves with the caller, or undefined when the token is none of ours. Rejects when that cannot be
+ * told now; the caller may come again.
+ */
 export type Authenticate = (token: string) => Promise<Caller | undefined>;
 
 const SHORTEST_TOKEN = 32;
@@ -75,6 +80,7 @@ export class TokenFile {
   }
 }
 
-function hashOf(token: string): string {
+/** By which tokens are looked up, so that none is kept. */
+export function hashOf(token: string): string {
   return createHash('sha256').update(token).digest('base64');
 }

@@ -3,6 +3,7 @@ import type { Metrics } from '#common/metrics.ts';
 import type { CertificateAuthority } from '../ca/certificate-authority.ts';
 import type { MeshState } from '../push/mesh-state.ts';
 import type { PushServer } from '../push/push-server.ts';
+import type { ConvergenceSinks } from './convergence.ts';
 import type { ProofBoard } from './proof-board.ts';
 
 export interface MeteredParts {
@@ -10,6 +11,25 @@ export interface MeteredParts {
   readonly push: PushServer;
   readonly ca: CertificateAuthority;
   readonly proof: ProofBoard;
+}
+
+const DAY_MS = 86_400_000;
+const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/** How fast changes reach the agents. */
+export function convergenceSinks(metrics: Metrics): ConvergenceSinks {
+  return {
+    pushed: metrics.histogram({
+      name: 'plumbline_controller_push_seconds',
+      help: 'From a change of the mesh until one agent has it in force.',
+      buckets: SECONDS,
+    }),
+    converged: metrics.histogram({
+      name: 'plumbline_controller_convergence_seconds',
+      help: 'From a change of the mesh until every connected agent has it in force.',
+      buckets: SECONDS,
+    }),
+  };
 }
 
 export function registerMetrics(metrics: Metrics, { state, push, ca, proof }: MeteredParts): void {
@@ -55,6 +75,24 @@ export function registerMetrics(metrics: Metrics, { state, push, ca, proof }: Me
     name: 'plumbline_controller_roots',
     help: 'Roots that are trusted: 1, and 2 while a rotation is under way.',
     read: () => [{ value: ca.trust.roots.length }],
+  });
+  metrics.gauge({
+    name: 'plumbline_controller_certificate_days',
+    help: 'Days until a certificate of the CA that signs ends.',
+    labels: ['certificate'],
+    read: () => {
+      const { rootMs, issuingMs } = ca.lives;
+      const days = (ms: number): number => (ms - Date.now()) / DAY_MS;
+      return [
+        { labels: { certificate: 'root' }, value: days(rootMs) },
+        { labels: { certificate: 'issuing' }, value: days(issuingMs) },
+      ];
+    },
+  });
+  metrics.gauge({
+    name: 'plumbline_controller_given_ca_refused',
+    help: '1 while a CA is given from outside that cannot be used.',
+    read: () => [{ value: ca.givenProblem === '' ? 0 : 1 }],
   });
   metrics.gauge({
     name: 'plumbline_controller_proof_failures',

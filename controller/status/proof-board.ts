@@ -36,6 +36,11 @@ export class ProofBoard {
     return taken;
   }
 
+  /** The rows of one pod. */
+  rowsOf(podUid: string): ProofReport[] {
+    return [...(this.#rows.get(podUid)?.values() ?? [])];
+  }
+
   /** All rows of pods that are still there; forgets the others. */
   rows(): ProofReport[] {
     for (const podUid of this.#rows.keys()) {

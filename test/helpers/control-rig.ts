@@ -10,11 +10,12 @@ import { ControlClient, type ControlClientDeps } from '#common/control/client.ts
 import type { Trust } from '#common/control/messages.ts';
 import type { MeshUpdate } from '#common/mesh/update.ts';
 import type { LocalPod, Workload } from '#common/mesh/workload.ts';
-import { CertificateAuthority, type CaOptions } from '../../controller/ca/certificate-authority.ts';
+import type { CaOptions } from '../../controller/ca/certificate-authority.ts';
 import type { ModelDiff, PlacedPod } from '../../controller/model/diff.ts';
 import { MeshState } from '../../controller/push/mesh-state.ts';
 import { PushServer, type PushServerDeps } from '../../controller/push/push-server.ts';
 import { TokenFile } from '../../controller/push/tokens.ts';
+import { openCa } from './ca.ts';
 import { localPod, workload } from './mesh-build.ts';
 import { silent } from './silent-log.ts';
 
@@ -106,11 +107,7 @@ export async function startRig(t: Test, { nodes, ca: caOptions, server }: RigOpt
   mkdirSync(`${directory}/ca`, { mode: 0o700 });
   const state = new MeshState({ trustDomain: 'cluster.local' });
   const holder: { push?: PushServer } = {};
-  const ca = new CertificateAuthority({
-    directory: `${directory}/ca`,
-    trustDomain: 'cluster.local',
-    log: silent,
-    settleMs: 0,
+  const ca = await openCa(`${directory}/ca`, {
     ...caOptions,
     onTrust: () => holder.push?.trustChanged(),
   });

@@ -165,7 +165,7 @@ test('a root rotation under load fails no handshake, and ends with the new root 
     }),
   );
   const old = rig.ca.trust.authority;
-  rig.ca.rotate();
+  await rig.ca.rotate();
   await eventually(() => rig.ca.report().phase === 'distributing', 'begun');
   await eventually(() => rig.ca.report().phase === 'switched', 'switched', 10_000);
   // A controller connection that is lost in the middle, with only the first root in the file.

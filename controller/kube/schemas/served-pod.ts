@@ -17,6 +17,7 @@ import {
   type Infer,
 } from '../schema.ts';
 import { namedPorts } from './pod.ts';
+import { CAPTURED } from '../../model/names.ts';
 import { servedMeta, type ServedMeta } from './served-meta.ts';
 import { port } from './shared.ts';
 
@@ -71,7 +72,8 @@ export const servedPod = convert(
     addresses: addressesOf(raw.status),
     // `Unknown`: its node is away, its processes may well go on.
     phase: PHASES.find((one) => one === raw.status.phase) ?? 'Running',
-    ready: raw.status.conditions.some((one) => one.type === 'Ready' && one.status === 'True'),
+    ready: holds(raw.status, 'Ready'),
+    ...(holds(raw.status, CAPTURED) ? { captured: true } : {}),
     terminating: raw.metadata.isTerminating,
     namedPorts: namedPorts([
       ...raw.spec.containers,
@@ -81,6 +83,10 @@ export const servedPod = convert(
     owner: ownerOf(raw.metadata),
   }),
 );
+
+function holds({ conditions }: Infer<typeof status>, type: string): boolean {
+  return conditions.some((one) => one.type === type && one.status === 'True');
+}
 
 function addressesOf({ podIP, podIPs }: Infer<typeof status>): string[] {
   const all = podIPs.length > 0 ? podIPs.map(({ ip }) => ip) : [podIP];

@@ -4,11 +4,11 @@
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { CertificateAuthority } from '../../../controller/ca/certificate-authority.ts';
 import { Model } from '../../../controller/model/model.ts';
 import { MeshState } from '../../../controller/push/mesh-state.ts';
 import { PushServer } from '../../../controller/push/push-server.ts';
 import { TokenFile } from '../../../controller/push/tokens.ts';
+import { openCa } from '../../helpers/ca.ts';
 import { tokenOf } from '../../helpers/control-rig.ts';
 import { silent } from '../../helpers/silent-log.ts';
 import { flip, makeWorld, nodeName, type WorldSize } from './world.ts';
@@ -59,11 +59,7 @@ async function start(): Promise<void> {
     tokens.map((node) => `${node} ${tokenOf(node)}\n`).join(''),
     { mode: 0o600 },
   );
-  const ca = new CertificateAuthority({
-    directory: `${directory}/ca`,
-    trustDomain: 'cluster.local',
-    log: silent,
-  });
+  const ca = await openCa(`${directory}/ca`);
   push = new PushServer({
     listen: [{ host: '127.0.0.1', port: 0 }],
     authenticate: new TokenFile(`${directory}/tokens`, silent).authenticate,

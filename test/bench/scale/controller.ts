@@ -7,12 +7,12 @@
  * so agents that come back get a full snapshot.
  */
 import { writeFileSync } from 'node:fs';
-import { CertificateAuthority } from '../../../controller/ca/certificate-authority.ts';
 import { Model } from '../../../controller/model/model.ts';
 import type { MeshObject } from '../../../controller/model/objects.ts';
 import { MeshState } from '../../../controller/push/mesh-state.ts';
 import { PushServer } from '../../../controller/push/push-server.ts';
 import { TokenFile } from '../../../controller/push/tokens.ts';
+import { openCa } from '../../helpers/ca.ts';
 import { tokenOf } from '../../helpers/control-rig.ts';
 import {
   authorization,
@@ -48,11 +48,7 @@ async function start(directory: string): Promise<void> {
   );
   const tokens = NODES.map((name) => `${name} ${tokenOf(name)}\n`).join('');
   writeFileSync(`${directory}/tokens`, tokens, { mode: 0o600 });
-  const ca = new CertificateAuthority({
-    directory: `${directory}/ca`,
-    trustDomain: 'cluster.local',
-    log: silent,
-  });
+  const ca = await openCa(`${directory}/ca`);
   writeFileSync(`${directory}/roots.pem`, ca.trust.roots.join(''));
   push = new PushServer({
     listen: [{ host: NODE_A_ADDRESS, port: CONTROL_PORT }],

@@ -7,10 +7,9 @@ import { ControlSocket } from '#common/control/socket.ts';
 import { MeshError } from '#common/errors.ts';
 import { identityOf } from '#common/identity.ts';
 import { makeRequest } from '#common/tls/csr.ts';
-import { CertificateAuthority } from '../../../controller/ca/certificate-authority.ts';
+import { openCa } from '../../helpers/ca.ts';
 import { eventually, Holder, podOn, startRig, tokenOf } from '../../helpers/control-rig.ts';
 import { service } from '../../helpers/mesh-build.ts';
-import { silent } from '../../helpers/silent-log.ts';
 
 const cart = identityOf('cluster.local', 'shop', 'cart');
 
@@ -126,19 +125,14 @@ test('ControlClient does not take a workload for the controller', async (t) => {
   const verdict = await verdictOn(t, ({ ca }) => {
     const { keyPem } = makeRequest(cart);
     const key = createPublicKey(keyPem);
-    return { chainPem: ca.issue(cart, key, 'a').chainPem, keyPem };
+    return { chainPem: ca.issue(cart, key).chainPem, keyPem };
   });
   t.match(verdict, /it is not the controller/);
 });
 
 test('ControlClient does not take another CA’s controller for its own', async (t) => {
-  const verdict = await verdictOn(t, ({ directory }) =>
-    new CertificateAuthority({
-      directory: `${directory}/other`,
-      trustDomain: 'cluster.local',
-      log: silent,
-    }).issueController(),
-  );
+  const other = await openCa(t.testdir({}));
+  const verdict = await verdictOn(t, () => other.issueController());
   t.match(verdict, /Cannot reach the controller/);
 });
 

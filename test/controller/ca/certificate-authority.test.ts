@@ -4,26 +4,13 @@ import { identityOf } from '#common/identity.ts';
 import { readCertificate } from '#common/tls/certificate.ts';
 import { makeRequest, readRequest } from '#common/tls/csr.ts';
 import { splitPem, verifyChain } from '#common/tls/trust.ts';
-import {
-  CertificateAuthority,
-  type CaOptions,
-} from '../../../controller/ca/certificate-authority.ts';
+import type { CertificateAuthority } from '../../../controller/ca/certificate-authority.ts';
 import type { AgentView } from '../../../controller/ca/rotation.ts';
-import { silent } from '../../helpers/silent-log.ts';
+import { openCa } from '../../helpers/ca.ts';
 
 const cart = identityOf('cluster.local', 'shop', 'cart');
 const { publicKey } = readRequest(makeRequest(cart).csrPem);
 const DAY = 86_400_000;
-
-function open(directory: string, over: Partial<CaOptions> = {}): CertificateAuthority {
-  return new CertificateAuthority({
-    directory,
-    trustDomain: 'cluster.local',
-    log: silent,
-    settleMs: 0,
-    ...over,
-  });
-}
 
 /** An agent that has done all that is asked of it. */
 function done(ca: CertificateAuthority): AgentView {
@@ -31,12 +18,15 @@ function done(ca: CertificateAuthority): AgentView {
   return { node: 'a', generation, authorities: [authority] };
 }
 
-const everywhere = (): boolean => true;
+const nodes =
+  (...names: string[]) =>
+  () =>
+    names;
 
 test('CertificateAuthority makes leaves as peers expect them', async (t) => {
-  const ca = open(t.testdir({}));
+  const ca = await openCa(t.testdir({}));
   const nowMs = Date.now();
-  const { chainPem } = ca.issue(cart, publicKey, 'a');
+  const { chainPem } = ca.issue(cart, publicKey);
   const [leafPem = '', issuingPem = ''] = splitPem(chainPem);
   const leaf = readCertificate(leafPem);
   t.strictSame(leaf.uris, [cart]);
@@ -51,7 +41,7 @@ test('CertificateAuthority makes leaves as peers expect them', async (t) => {
   t.equal(readCertificate(ca.trust.roots[0] ?? '').isCa, true);
   const serials = new Set(
     Array.from({ length: 20 }, () => {
-      const [one = ''] = splitPem(ca.issue(cart, publicKey, 'a').chainPem);
+      const [one = ''] = splitPem(ca.issue(cart, publicKey).chainPem);
       return readCertificate(one).serial;
     }),
   );
@@ -60,86 +50,86 @@ test('CertificateAuthority makes leaves as peers expect them', async (t) => {
 
 test('CertificateAuthority is the same after a restart, and its keys are for its owner alone', async (t) => {
   const directory = t.testdir({});
-  const first = open(directory);
-  const again = open(directory);
+  const first = await openCa(directory);
+  const again = await openCa(directory);
   t.strictSame(again.trust, first.trust);
   t.equal(statSync(`${directory}/ca.json`).mode & 0o777, 0o600);
   t.equal(readFileSync(`${directory}/roots.pem`, 'utf8'), first.trust.roots.join(''));
   t.notMatch(readFileSync(`${directory}/roots.pem`, 'utf8'), /PRIVATE/);
-  const { chainPem } = first.issue(cart, publicKey, 'a');
+  const { chainPem } = first.issue(cart, publicKey);
   t.equal(verifyChain(chainPem, again.trust.roots, Date.now()).authority, again.trust.authority);
 });
 
 test('CertificateAuthority does not start over what it cannot read', async (t) => {
   const directory = t.testdir({});
-  open(directory);
-  t.throws(() => open(directory, { trustDomain: 'other' }), { code: 'CONFIG_INVALID' });
+  await openCa(directory);
+  await t.rejects(openCa(directory, { trustDomain: 'other' }), { code: 'CONFIG_INVALID' });
   chmodSync(`${directory}/ca.json`, 0o640);
-  t.throws(() => open(directory), { code: 'STATE_UNREADABLE', message: /mode 640/ });
+  await t.rejects(openCa(directory), { code: 'STATE_UNREADABLE', message: /mode 640/ });
   writeFileSync(`${directory}/ca.json`, '{"format":1}');
   chmodSync(`${directory}/ca.json`, 0o600);
-  t.throws(() => open(directory), { code: 'STATE_UNREADABLE', message: /damaged/ });
+  await t.rejects(openCa(directory), { code: 'STATE_UNREADABLE', message: /damaged/ });
 });
 
 test('CertificateAuthority renews its issuing certificate, and agents need not know', async (t) => {
   const directory = t.testdir({});
   let nowMs = Date.now();
-  const ca = open(directory, { now: () => nowMs });
+  const ca = await openCa(directory, { now: () => nowMs });
   const before = ca.trust;
-  const issuingOf = (): string => splitPem(ca.issue(cart, publicKey, 'a').chainPem)[1] ?? '';
+  const issuingOf = (): string => splitPem(ca.issue(cart, publicKey).chainPem)[1] ?? '';
   const issuing = issuingOf();
-  ca.refresh();
+  await ca.refresh();
   t.equal(issuingOf(), issuing);
   nowMs += 200 * DAY;
-  ca.refresh();
+  await ca.refresh();
   t.not(issuingOf(), issuing);
   t.strictSame(ca.trust, before);
-  const { chainPem } = ca.issue(cart, publicKey, 'a');
+  const { chainPem } = ca.issue(cart, publicKey);
   t.equal(verifyChain(chainPem, before.roots, nowMs).authority, before.authority);
 });
 
 test('CertificateAuthority begins a rotation by itself when its root is past half of its life', async (t) => {
   let nowMs = Date.now();
-  const ca = open(t.testdir({}), { now: () => nowMs });
+  const ca = await openCa(t.testdir({}), { now: () => nowMs });
   nowMs += 6 * 365 * DAY;
-  ca.refresh();
+  await ca.refresh();
   t.equal(ca.report().phase, 'distributing');
 });
 
 test('CertificateAuthority never signs under a root that is not known everywhere', async (t) => {
   const heard: number[] = [];
-  const ca = open(t.testdir({}), { onTrust: ({ roots }) => heard.push(roots.length) });
+  const ca = await openCa(t.testdir({}), { onTrust: ({ roots }) => heard.push(roots.length) });
   const old = ca.trust.authority;
-  ca.issue(cart, publicKey, 'a');
+  ca.issue(cart, publicKey);
   const behind = done(ca);
-  t.equal(ca.rotate(), true);
-  t.equal(ca.rotate(), false, 'once at a time');
+  t.equal(await ca.rotate(), true);
+  t.equal(await ca.rotate(), false, 'once at a time');
   t.equal(ca.trust.roots.length, 2);
 
-  ca.advance([behind], everywhere);
+  await ca.advance([behind], nodes('a'));
   t.match(ca.report(), {
     phase: 'distributing',
     waitingFor: [{ node: 'a', reason: /has not put the new roots/ }],
   });
-  ca.advance([], everywhere);
+  await ca.advance([], nodes('a'));
   t.match(ca.report(), { phase: 'distributing', waitingFor: [{ reason: /not connected/ }] });
-  t.equal(ca.issue(cart, publicKey, 'a').authority, old);
+  t.equal(ca.issue(cart, publicKey).authority, old);
 
-  ca.advance([{ ...done(ca), authorities: [old] }], everywhere);
+  await ca.advance([{ ...done(ca), authorities: [old] }], nodes('a'));
   t.match(ca.report(), { phase: 'switched', waitingFor: [] });
   t.not(ca.trust.authority, old);
-  t.equal(ca.issue(cart, publicKey, 'a').authority, ca.trust.authority);
+  t.equal(ca.issue(cart, publicKey).authority, ca.trust.authority);
 
-  ca.advance([{ ...done(ca), authorities: [ca.trust.authority, old] }], everywhere);
+  await ca.advance([{ ...done(ca), authorities: [ca.trust.authority, old] }], nodes('a'));
   t.match(ca.report().waitingFor, [{ reason: 'still uses 1 certificate of the old root' }]);
-  ca.advance([{ ...done(ca), authorities: undefined }], everywhere);
+  await ca.advance([{ ...done(ca), authorities: undefined }], nodes('a'));
   t.match(ca.report().waitingFor, [{ reason: /has not said/ }]);
   t.equal(ca.trust.roots.length, 2, 'the old root is still trusted');
 
-  ca.advance([done(ca)], everywhere);
+  await ca.advance([done(ca)], nodes('a'));
   t.match(ca.report(), { phase: 'retiring' });
   t.equal(ca.trust.roots.length, 1);
-  ca.advance([done(ca)], everywhere);
+  await ca.advance([done(ca)], nodes('a'));
   t.match(ca.report(), { phase: 'stable', waitingFor: [] });
   t.strictSame(heard, [2, 2, 1]);
 });
@@ -147,29 +137,29 @@ test('CertificateAuthority never signs under a root that is not known everywhere
 test('CertificateAuthority waits for a node that is away as long as it may hold certificates', async (t) => {
   let nowMs = Date.now();
   const directory = t.testdir({});
-  const ca = open(directory, { now: () => nowMs });
-  ca.issue(cart, publicKey, 'away');
-  ca.rotate();
-  const again = open(directory, { now: () => nowMs });
-  again.advance([], everywhere);
+  const ca = await openCa(directory, { now: () => nowMs });
+  ca.issue(cart, publicKey);
+  await ca.rotate();
+  const again = await openCa(directory, { now: () => nowMs });
+  await again.advance([], nodes('away'));
   t.match(again.report(), { phase: 'distributing', waitingFor: [{ node: 'away' }] });
-  const gone = open(directory, { now: () => nowMs });
-  gone.advance([], () => false);
+  const gone = await openCa(directory, { now: () => nowMs });
+  await gone.advance([], nodes());
   t.match(gone.report(), { phase: 'switched' }, 'a node without pods holds nothing of use');
   nowMs += 26 * 3_600_000;
-  const later = open(directory, { now: () => nowMs });
-  later.advance([], everywhere);
+  const later = await openCa(directory, { now: () => nowMs });
+  await later.advance([], nodes('away'));
   t.match(later.report(), { phase: 'retiring' });
 });
 
 test('CertificateAuthority goes on with a rotation after a crash, and forgets the old keys', async (t) => {
   const directory = t.testdir({});
-  const ca = open(directory);
+  const ca = await openCa(directory);
   const [old = ''] = ca.trust.roots;
-  ca.rotate();
-  const again = open(directory);
+  await ca.rotate();
+  const again = await openCa(directory);
   t.strictSame(again.trust, ca.trust);
-  for (let i = 0; i < 3; i += 1) again.advance([done(again)], everywhere);
+  for (let i = 0; i < 3; i += 1) await again.advance([done(again)], nodes('a'));
   t.equal(again.report().phase, 'stable');
   const kept = readFileSync(`${directory}/ca.json`, 'utf8');
   t.equal(JSON.parse(kept).authorities.length, 1);
@@ -178,15 +168,15 @@ test('CertificateAuthority goes on with a rotation after a crash, and forgets th
 });
 
 test('CertificateAuthority waits between steps for handshakes that have begun', async (t: Test) => {
-  const ca = open(t.testdir({}), { settleMs: 50 });
-  ca.rotate();
-  ca.advance([done(ca)], everywhere);
+  const ca = await openCa(t.testdir({}), { settleMs: 50 });
+  await ca.rotate();
+  await ca.advance([done(ca)], nodes('a'));
   t.equal(ca.report().phase, 'distributing');
   await new Promise((resolve) => setTimeout(resolve, 60));
-  ca.advance([{ ...done(ca), generation: 0 }], everywhere);
-  ca.advance([done(ca)], everywhere);
+  await ca.advance([{ ...done(ca), generation: 0 }], nodes('a'));
+  await ca.advance([done(ca)], nodes('a'));
   t.equal(ca.report().phase, 'distributing', 'the wait begins anew when somebody falls behind');
   await new Promise((resolve) => setTimeout(resolve, 60));
-  ca.advance([done(ca)], everywhere);
+  await ca.advance([done(ca)], nodes('a'));
   t.equal(ca.report().phase, 'switched');
 });

@@ -92,7 +92,9 @@ test('MeshState moves a pod that was made again elsewhere', async (t) => {
   t.strictSame([onA.pods.size, onB.pods.size], [0, 1]);
   t.equal(state.nodeOf('pod-cart'), undefined);
   t.equal(state.nodeOf('pod-cart-2'), 'b');
-  t.equal(state.hasPods('a'), false);
+  t.strictSame(state.nodesInMesh(), ['b']);
+  state.apply(diff(podOn('c', 'other', { pod: { enrolled: false } })));
+  t.strictSame(state.nodesInMesh(), ['b'], 'a pod that is not enrolled needs no certificate');
 });
 
 test('MeshState.mayAsk() follows the enrolled pods of a node', async (t) => {

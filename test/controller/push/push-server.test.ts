@@ -257,3 +257,16 @@ test('PushServer says which namespaces are enrolled, to agents that know the mes
   t.match(old.heard[0], { type: 'welcome', protocol: 1 });
   t.notOk(old.heard.some(({ type }) => type === 'namespaces'));
 });
+
+test('PushServer cuts off the agent whose pod is gone, and no other', async (t) => {
+  const server = { authenticate: async (token: string) => ({ node: 'a', podUid: token }) };
+  const rig = await startRig(t, { nodes: ['a'], server });
+  const [gone, stays] = [await rawAgent(rig, 'a', 'pod-1'), await rawAgent(rig, 'a', 'pod-2')];
+  for (const { ws } of [gone, stays]) ws.send(hello('a'));
+  await eventually(() => rig.push.agents.length === 2, 'both');
+  rig.push.dropPod('pod-1');
+  t.equal((await gone.closed).code, 4403);
+  await eventually(() => rig.push.agents.length === 1, 'one is left');
+  t.equal(rig.push.agents[0]?.podUid, 'pod-2');
+  stays.ws.close();
+});

@@ -5,10 +5,10 @@ import { identityOf, type Identity } from '#common/identity.ts';
 import type { HeldLeaf } from '#common/control/messages.ts';
 import { makeRequest, readRequest } from '#common/tls/csr.ts';
 import type { Credentials } from '#common/tls/certificate.ts';
-import { CertificateAuthority } from '../../../controller/ca/certificate-authority.ts';
 import { CertificateStore } from '../../../node-agent/identity/certificate-store.ts';
 import { issueCredentials } from '../../../node-agent/identity/issue.ts';
 import type { KeptKey } from '../../../node-agent/identity/key-files.ts';
+import { openCa } from '../../helpers/ca.ts';
 import { silent } from '../../helpers/silent-log.ts';
 
 const cart = identityOf('cluster.local', 'shop', 'cart');
@@ -17,15 +17,9 @@ const HOUR = 3_600_000;
 const { signal } = new AbortController();
 
 /** A store on a clock that stands still until the test turns it, with a real CA behind it. */
-function setUp(t: Test) {
+async function setUp(t: Test) {
   let nowMs = Date.now();
-  const ca = new CertificateAuthority({
-    directory: t.testdir({}),
-    trustDomain: 'cluster.local',
-    log: silent,
-    now: () => nowMs,
-    settleMs: 0,
-  });
+  const ca = await openCa(t.testdir({}), { now: () => nowMs });
   let held: Promise<void> = Promise.resolve();
   const failures: Error[] = [];
   const asked: Identity[] = [];
@@ -40,7 +34,7 @@ function setUp(t: Test) {
       const failure = failures.shift();
       if (failure !== undefined) throw failure;
       const request = async (_: Identity, csrPem: string) => {
-        const { chainPem, authority } = ca.issue(identity, readRequest(csrPem).publicKey, 'a');
+        const { chainPem, authority } = ca.issue(identity, readRequest(csrPem).publicKey);
         return { type: 'certificate' as const, id: 1, chain: chainPem, authority };
       };
       const roots = (): readonly string[] => ca.trust.roots;
@@ -114,7 +108,7 @@ function setUp(t: Test) {
 }
 
 test('CertificateStore asks once, however many callers wait', async (t) => {
-  const { store, asked, applied, reports } = setUp(t);
+  const { store, asked, applied, reports } = await setUp(t);
   store.want(new Set([cart]));
   const [x, y] = await Promise.all([store.get(cart, signal), store.get(cart, signal)]);
   t.equal(x, y);
@@ -124,12 +118,12 @@ test('CertificateStore asks once, however many callers wait', async (t) => {
 });
 
 test('CertificateStore refuses an identity that no pod here has', async (t) => {
-  const { store } = setUp(t);
+  const { store } = await setUp(t);
   await t.rejects(store.get(cart, signal), { code: 'NO_CERTIFICATE' });
 });
 
 test('CertificateStore renews when half of the life is gone', async (t) => {
-  const { store, asked, pass, rest } = setUp(t);
+  const { store, asked, pass, rest } = await setUp(t);
   store.want(new Set([cart]));
   await rest();
   await pass(11.9 * HOUR, HOUR / 10);
@@ -139,7 +133,7 @@ test('CertificateStore renews when half of the life is gone', async (t) => {
 });
 
 test('CertificateStore keeps the old certificate while renewal fails, then lets it expire', async (t) => {
-  const { store, failures, asked, pass, rest, discarded, reports } = setUp(t);
+  const { store, failures, asked, pass, rest, discarded, reports } = await setUp(t);
   store.want(new Set([cart]));
   await rest();
   failures.push(...Array.from({ length: 2000 }, () => new Error('CA is down')));
@@ -158,7 +152,7 @@ test('CertificateStore keeps the old certificate while renewal fails, then lets 
 });
 
 test('CertificateStore survives a clock that is set forward, or back', async (t) => {
-  const { store, asked, pass, rest, jump } = setUp(t);
+  const { store, asked, pass, rest, jump } = await setUp(t);
   store.want(new Set([cart]));
   await rest();
   jump(25 * HOUR);
@@ -172,7 +166,7 @@ test('CertificateStore survives a clock that is set forward, or back', async (t)
 });
 
 test('CertificateStore tells those who wait why there is no certificate', async (t) => {
-  const { store, failures } = setUp(t);
+  const { store, failures } = await setUp(t);
   failures.push(new Error('CA is down'));
   store.want(new Set([cart]));
   const error = await store.get(cart, signal).catch((e: unknown) => e);
@@ -181,7 +175,7 @@ test('CertificateStore tells those who wait why there is no certificate', async 
 });
 
 test('CertificateStore.want() forgets what nobody wants, and its key', async (t) => {
-  const { store, files, discarded, rest, pass, asked } = setUp(t);
+  const { store, files, discarded, rest, pass, asked } = await setUp(t);
   store.want(new Set([cart, web]));
   await rest();
   t.equal(files.size, 2);
@@ -194,7 +188,7 @@ test('CertificateStore.want() forgets what nobody wants, and its key', async (t)
 });
 
 test('CertificateStore.restore() puts kept certificates in force without the controller', async (t) => {
-  const first = setUp(t);
+  const first = await setUp(t);
   first.store.want(new Set([cart, web]));
   await first.rest();
   const { store, ca, files, applied, asked } = first;
@@ -233,33 +227,33 @@ function kept(files: ReadonlyMap<string, KeptKey>, identity: Identity): KeptKey 
 }
 
 test('CertificateStore.setTrust() puts new roots in force, and renews under a new authority at once', async (t) => {
-  const { store, ca, applied, asked, reports, rest, pass } = setUp(t);
-  const nobody = (): boolean => false;
+  const { store, ca, applied, asked, reports, rest, pass } = await setUp(t);
+  const nobody = (): string[] => [];
   store.want(new Set([cart]));
   await rest();
   await pass(60_000);
-  ca.rotate();
+  await ca.rotate();
   await store.setTrust(ca.trust);
   t.equal(applied.length, 2);
   t.equal(applied.at(-1)?.roots.length, 2, 'the old certificate, with both roots');
   t.equal(asked.length, 1, 'and no renewal yet');
-  ca.advance([], nobody);
+  await ca.advance([], nobody);
   await store.setTrust(ca.trust);
   await rest();
   t.equal(asked.length, 2);
   t.match(reports.at(-1), [{ authority: ca.trust.authority }]);
-  ca.advance([], nobody);
+  await ca.advance([], nobody);
   await store.setTrust(ca.trust);
   t.equal(applied.at(-1)?.roots.length, 1);
 });
 
 test('CertificateStore never lets an older certificate come last, nor reports one that is not in force', async (t) => {
-  const { store, ca, applied, reports, rest, pass, hold } = setUp(t);
-  const nobody = (): boolean => false;
+  const { store, ca, applied, reports, rest, pass, hold } = await setUp(t);
+  const nobody = (): string[] => [];
   store.want(new Set([cart]));
   await rest();
-  ca.rotate();
-  ca.advance([], nobody);
+  await ca.rotate();
+  await ca.advance([], nobody);
   await store.setTrust(ca.trust);
   const release = hold();
   await pass(2000, 500);
@@ -274,7 +268,7 @@ test('CertificateStore never lets an older certificate come last, nor reports on
 });
 
 test('issueCredentials() believes no answer that a peer would not', async (t) => {
-  const { ca, now } = setUp(t);
+  const { ca, now } = await setUp(t);
   const other = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).publicKey;
   const roots = (): readonly string[] => ca.trust.roots;
   const ask = async (chainOf: (csrPem: string) => string, nowMs = now()): Promise<string> => {
@@ -291,15 +285,12 @@ test('issueCredentials() believes no answer that a peer would not', async (t) =>
     );
   };
   const keyIn = (csrPem: string) => readRequest(csrPem).publicKey;
-  t.equal(await ask((csr) => ca.issue(cart, keyIn(csr), 'a').chainPem), 'believed');
-  t.match(await ask((csr) => ca.issue(web, keyIn(csr), 'a').chainPem), /it names "spiffe/);
-  t.match(await ask(() => ca.issue(cart, other, 'a').chainPem), /it is not for our key/);
+  t.equal(await ask((csr) => ca.issue(cart, keyIn(csr)).chainPem), 'believed');
+  t.match(await ask((csr) => ca.issue(web, keyIn(csr)).chainPem), /it names "spiffe/);
+  t.match(await ask(() => ca.issue(cart, other).chainPem), /it is not for our key/);
+  t.match(await ask((csr) => ca.issue(cart, keyIn(csr)).chainPem, now() + 25 * HOUR), /expired/);
   t.match(
-    await ask((csr) => ca.issue(cart, keyIn(csr), 'a').chainPem, now() + 25 * HOUR),
-    /expired/,
-  );
-  t.match(
-    await ask((csr) => ca.issue(cart, keyIn(csr), 'a').chainPem, now() - HOUR),
+    await ask((csr) => ca.issue(cart, keyIn(csr)).chainPem, now() - HOUR),
     /not valid yet; is a clock wrong/,
   );
   t.match(await ask(() => 'nothing'), /must be a leaf and its issuing certificate/);

@@ -10,9 +10,9 @@ import {
 import { test, type Test } from 'tap';
 import { identityOf } from '#common/identity.ts';
 import type { Logger } from '#common/log.ts';
-import { CertificateAuthority } from '../../../controller/ca/certificate-authority.ts';
 import { KeyFiles } from '../../../node-agent/identity/key-files.ts';
 import { TrustStore } from '../../../node-agent/identity/trust-store.ts';
+import { openCa } from '../../helpers/ca.ts';
 import { silent } from '../../helpers/silent-log.ts';
 
 const cart = identityOf('cluster.local', 'shop', 'cart');
@@ -69,14 +69,8 @@ test('KeyFiles removes what is damaged, or open to others', async (t) => {
 
 test('TrustStore keeps the roots over a restart, and adds the operator’s for the controller', async (t) => {
   const directory = t.testdir({});
-  const newCa = (name: string) =>
-    new CertificateAuthority({
-      directory: `${directory}/${name}`,
-      trustDomain: 'cluster.local',
-      log: silent,
-    });
-  const [given = ''] = newCa('given').trust.roots;
-  const { trust } = newCa('sent');
+  const [given = ''] = (await openCa(`${directory}/given`)).trust.roots;
+  const { trust } = await openCa(`${directory}/sent`);
   writeFileSync(`${directory}/ca.pem`, given);
   const options = {
     stateDir: `${directory}/state`,
