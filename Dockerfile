@@ -20,6 +20,7 @@ COPY package.json LICENSE /opt/plumbline/
 COPY common /opt/plumbline/common
 COPY controller /opt/plumbline/controller
 COPY node-agent /opt/plumbline/node-agent
+COPY waypoint /opt/plumbline/waypoint
 COPY cli /opt/plumbline/cli
 COPY scripts/image/strip.ts scripts/image/stripped.ts /tmp/
 RUN node /tmp/strip.ts /opt/plumbline && rm /tmp/strip.ts /tmp/stripped.ts

@@ -232,7 +232,8 @@ export class OnCluster implements Backing {
     this.#trust?.wake();
   }
 
-  noteProof(rows: readonly ProofReport[]): void {
+  noteProof(all: readonly ProofReport[]): void {
+    const rows = all.filter(({ podUid }) => this.#enrolled.has(podUid));
     for (const { podUid, outcome } of rows) {
       if (outcome === 'captured') this.#enrolled.proven(podUid, true);
     }

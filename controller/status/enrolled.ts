@@ -43,6 +43,8 @@ export class Enrolled {
   readonly #system: string;
   readonly #namespaces = new Set<string>();
   readonly #pods = new Map<string, Known>();
+  /** Uids of the pods that are in the mesh. */
+  readonly #members = new Set<string>();
   /** Uids of the pods that are written down as captured, by whichever replica. */
   readonly #written = new Set<string>();
   /** What an agent of this replica has said since that last changed. */
@@ -55,6 +57,11 @@ export class Enrolled {
   /** Those that need the roots of the mesh. */
   get namespaces(): ReadonlySet<string> {
     return new Set([this.#system, ...this.#namespaces]);
+  }
+
+  /** Whether a pod is in the mesh. One that is on its way out is still captured, and its agent says so. */
+  has(podUid: string): boolean {
+    return this.#members.has(podUid);
   }
 
   /** Takes the source's changes. */
@@ -100,6 +107,8 @@ export class Enrolled {
       const old = this.#pods.get(uid);
       if (old !== undefined && old.placed.pod.podUid !== podUid) gone.push(this.#drop(old));
       else if (old?.placed.pod.enrolled === true && !enrolled) left.push(nameOf(placed));
+      if (enrolled) this.#members.add(podUid);
+      else this.#members.delete(podUid);
       const since = old?.placed.pod.podUid === podUid ? old.enrolledMs : undefined;
       this.#pods.set(uid, { placed, enrolledMs: enrolled ? (since ?? nowMs) : undefined });
     }
@@ -149,6 +158,7 @@ export class Enrolled {
   #drop({ placed }: Known): string {
     this.#written.delete(placed.pod.podUid);
     this.#proven.delete(placed.pod.podUid);
+    this.#members.delete(placed.pod.podUid);
     return placed.pod.podUid;
   }
 }

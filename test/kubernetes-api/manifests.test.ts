@@ -77,6 +77,14 @@ test('the manifests', { skip: programs === undefined && 'no test bed' }, async (
     t.equal(count(viaKustomize), count(second), 'Kustomization lists every file');
   });
 
+  await suite.test('the example of an overlay changes what it says', async (t) => {
+    const { code, text } = await kubectl(['kustomize', 'examples/gitops/overlay']);
+    t.equal(code, 0, text);
+    t.equal(text.match(/image: registry\.example\/mesh\/plumbline:/g)?.length, 2);
+    t.match(text, /- --workers=2/);
+    t.notMatch(text, /image: plumbline\.dev/);
+  });
+
   for (const { name, object, server } of CASES) {
     await suite.test(
       `the API server ${server === undefined ? 'takes' : 'refuses'} ${name}`,

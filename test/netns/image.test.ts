@@ -31,7 +31,7 @@ test('the image of this machine runs all that the programs call, and comes out t
   t.match(run('node -p process.version'), /^v26\./);
   const { version }: { version: string } = JSON.parse(readFileSync('package.json', 'utf8'));
   t.equal(run('plumb --version'), version);
-  for (const program of ['node-agent', 'controller']) {
+  for (const program of ['node-agent', 'controller', 'waypoint']) {
     const flags = '--disable-warning=ExperimentalWarning';
     t.equal(
       run(

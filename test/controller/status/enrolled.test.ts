@@ -36,6 +36,24 @@ test('Enrolled.pods() tells those that left from those that are gone', async (t)
   t.strictSame(moves([], [placed('web').pod.uid]), { left: [], gone: ['uid-web-2'] });
 });
 
+test('Enrolled.has() knows the pods of the mesh, and no longer those that are on their way out', async (t) => {
+  const enrolled = new Enrolled('plumbline-system');
+  enrolled.pods({ pods: [placed('cart'), placed('web', { enrolled: false })], removed: none }, 0);
+  t.ok(enrolled.has('uid-cart'));
+  t.notOk(enrolled.has('uid-web'));
+  enrolled.pods({ pods: [placed('cart', { enrolled: false })], removed: none }, 0);
+  t.notOk(enrolled.has('uid-cart'));
+  enrolled.pods({ pods: [placed('cart')], removed: none }, 0);
+  t.ok(enrolled.has('uid-cart'));
+  enrolled.pods({ pods: [placed('cart', { podUid: 'uid-cart-2' })], removed: none }, 0);
+  t.strictSame(
+    ['uid-cart', 'uid-cart-2'].map((uid) => enrolled.has(uid)),
+    [false, true],
+  );
+  enrolled.pods({ pods: [], removed: { ...none, pods: [placed('cart').pod.uid] } }, 0);
+  t.notOk(enrolled.has('uid-cart-2'));
+});
+
 test('Enrolled.complaints() names pods whose capture is not proven after a minute', async (t) => {
   const enrolled = new Enrolled('plumbline-system');
   enrolled.pods({ pods: [placed('cart'), placed('web')], removed: none }, 1000);
