@@ -298,6 +298,8 @@ export class CaptureSet {
         results = await this.#probe(entry);
       }
       if (!this.#isCaptured(entry)) return;
+      // Another agent accepts here too, and may have taken a probe that it knows nothing of.
+      if (!summarize(results).captured && this.#deps.mayRepair?.() === false) return;
       this.#takeProof(entry, results);
     } catch (error) {
       this.#deps.log.error('pod not probed', { ...nameOf(entry.pod), error });
