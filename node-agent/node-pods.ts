@@ -62,6 +62,7 @@ export class NodePods {
   /** Whether the runtime has made this pod already, though it has no address yet. */
   readonly #isTold: (podUid: string) => boolean;
   #isSettled = false;
+  #isResting = false;
 
   constructor(
     deps: NodePodsDeps,
@@ -99,6 +100,7 @@ export class NodePods {
       this.cni = new CniPart({
         config: config.cni,
         log,
+        mayInstall: () => this.#mayRepair(),
         view: () => view.pods.values(),
         namespaces: found,
         journey: this.journey,
@@ -145,6 +147,7 @@ export class NodePods {
 
   /** From the first word of a successor until it is clear that it does not come. */
   rest(isTaking: boolean): void {
+    this.#isResting = isTaking;
     if (isTaking) {
       this.captures.pause();
       this.pods.pause();
@@ -180,7 +183,8 @@ export class NodePods {
 
   /** While a predecessor serves the pods it is the one that keeps their rules. */
   #mayRepair(): boolean {
-    return (this.#isSettled || !this.#deps.succession.hasPredecessor) && this.#rulesLock.tryHold();
+    const isTurn = this.#isSettled || !this.#deps.succession.hasPredecessor;
+    return isTurn && !this.#isResting && this.#rulesLock.tryHold();
   }
 }
 
