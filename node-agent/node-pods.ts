@@ -81,7 +81,7 @@ export class NodePods {
       mayRepair: () => this.#mayRepair(),
       onState: deps.onState,
     });
-    const found = findsByNode(config) ? nodeNamespaces(config.netnsDir, view, log) : undefined;
+    const found = findsByNode(config) ? nodeNamespaces(config, view, log) : undefined;
     this.#namespaces = found ?? new NetnsDirectory(config.netnsDir);
     this.#isTold = (podUid) => found?.isTold(podUid) ?? false;
     this.journey = new PodJourney({
@@ -170,6 +170,7 @@ export class NodePods {
   /** The mesh leaves this node: after `stop`, takes away everything that was put into it. */
   async leave(): Promise<void> {
     const { config, log, dataPlane } = this.#deps;
+    await this.captures.ended();
     await leaveNode({
       ...this.#tools,
       pins: new PinDirectory(config.netnsDir),
@@ -192,9 +193,10 @@ function findsByNode({ netnsLayout }: AgentConfig): boolean {
   return netnsLayout === 'node';
 }
 
-function nodeNamespaces(path: string, view: View, log: Logger): NodeNamespaces {
+function nodeNamespaces(config: AgentConfig, view: View, log: Logger): NodeNamespaces {
   return new NodeNamespaces({
-    path,
+    path: config.netnsDir,
+    procDir: config.procDir,
     log,
     pods: () =>
       Array.from(view.pods.values(), ({ uid, podUid, addresses }) => {

@@ -44,6 +44,7 @@ const pure = [
   'node-agent/capture/rules.ts',
   'node-agent/capture/parse.ts',
   'node-agent/pods/match.ts',
+  'node-agent/pods/cgroup.ts',
   'node-agent/pods/address-messages.ts',
   'node-agent/cni/conflist.ts',
   'node-agent/cni/request.ts',
