@@ -8,21 +8,10 @@
  * by the mode of its file.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import {
-  chmodSync,
-  lstatSync,
-  readdirSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
 import { once } from 'node:events';
-import { randomBytes } from 'node:crypto';
-import { connect } from 'node:net';
-import { basename, dirname, join } from 'node:path';
 import type { Part } from './lifecycle.ts';
 import type { Logger } from './log.ts';
+import { PublishedSocket } from './published-socket.ts';
 
 export interface Request {
   readonly query: URLSearchParams;
@@ -81,11 +70,7 @@ export class AdminServer implements Part {
   readonly #options: AdminServerOptions;
   readonly #routes: ReadonlyMap<string, AdminRoute>;
   readonly #servers: Server[] = [];
-  /**
-   * No other server has it, whatever its process is called: in a container every agent is process 1,
-   * and two of them share the directory while one takes over from the other.
-   */
-  readonly #ownName = randomBytes(4).toString('hex');
+  readonly #sockets: PublishedSocket[] = [];
 
   constructor(options: AdminServerOptions) {
     this.name = options.name;
@@ -96,34 +81,31 @@ export class AdminServer implements Part {
   async start(): Promise<void> {
     for (const at of this.#options.listen) {
       const localOnly = 'localOnly' in at && at.localOnly;
-      if ('path' in at) await sweep(at.path);
+      const socket = 'path' in at ? new PublishedSocket(at.path) : undefined;
+      await socket?.sweep();
       const server = createServer(TIMEOUTS, (request, response) => {
         void this.#serve(request, response, localOnly);
       });
       server.maxConnections = MOST_CONNECTIONS;
       if ('host' in at && !localOnly) limitEach(server);
-      if ('path' in at) server.listen(this.#ownPath(at.path));
+      if ('path' in at) server.listen(socket?.own);
       else server.listen({ port: at.port, host: at.host, reusePort: true });
       await once(server, 'listening');
       // The directory is root's alone (0700), so the moment before chmod opens nothing.
-      if ('path' in at) publish(at.path, this.#ownPath(at.path));
+      socket?.publish();
+      if (socket !== undefined) this.#sockets.push(socket);
       this.#servers.push(server);
     }
   }
 
   async stop(): Promise<void> {
-    for (const at of this.#options.listen)
-      if ('path' in at) withdraw(at.path, this.#ownPath(at.path));
+    for (const socket of this.#sockets.splice(0)) socket.withdraw();
     for (const server of this.#servers.splice(0)) {
       const closed = once(server, 'close');
       server.close();
       server.closeAllConnections();
       await closed;
     }
-  }
-
-  #ownPath(path: string): string {
-    return `${path}.${this.#ownName}`;
   }
 
   async #serve(
@@ -201,49 +183,6 @@ function limitEach(server: Server): void {
       else open.set(from, left);
     });
   });
-}
-
-/** Sockets of processes that were killed; what is young may be about to listen. */
-async function sweep(path: string): Promise<void> {
-  const directory = dirname(path);
-  for (const name of readdirSync(directory)) {
-    if (!name.startsWith(`${basename(path)}.`) || !/\.[0-9a-f]{8}$/.test(name)) continue;
-    const other = join(directory, name);
-    try {
-      if (Date.now() - lstatSync(other).mtimeMs < SWEEP_AFTER_MS) continue;
-      if (await isDead(other)) rmSync(other, { force: true });
-    } catch {
-      // Gone already.
-    }
-  }
-}
-
-const SWEEP_AFTER_MS = 60_000;
-
-async function isDead(path: string): Promise<boolean> {
-  const answer = Promise.withResolvers<boolean>();
-  const socket = connect(path);
-  socket.on('connect', () => answer.resolve(false));
-  socket.on('error', (error) => answer.resolve('code' in error && error.code === 'ECONNREFUSED'));
-  const found = await answer.promise;
-  socket.destroy();
-  return found;
-}
-
-/** Points the link at this process's own socket, in one step. */
-function publish(path: string, own: string): void {
-  chmodSync(own, 0o600);
-  rmSync(`${own}.link`, { force: true });
-  symlinkSync(basename(own), `${own}.link`);
-  renameSync(`${own}.link`, path);
-}
-
-function withdraw(path: string, own: string): void {
-  try {
-    if (readlinkSync(path) === basename(own)) rmSync(path);
-  } catch {
-    // Never published, or gone already.
-  }
 }
 
 async function readBody(request: IncomingMessage, most: number): Promise<string | undefined> {
