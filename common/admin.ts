@@ -15,11 +15,10 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
-import { chmodSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { once } from 'node:events';
-import { basename } from 'node:path';
 import type { Part } from './lifecycle.ts';
 import type { Logger } from './log.ts';
+import { PublishedSocket } from './published-socket.ts';
 
 export interface Request {
   readonly query: URLSearchParams;
@@ -95,6 +94,7 @@ export class AdminServer implements Part {
   readonly #routes: ReadonlyMap<string, AdminRoute>;
   readonly #servers: Server[] = [];
   #renewal: NodeJS.Timeout | undefined;
+  readonly #sockets: PublishedSocket[] = [];
 
   constructor(options: AdminServerOptions) {
     this.name = options.name;
@@ -105,17 +105,19 @@ export class AdminServer implements Part {
   async start(): Promise<void> {
     for (const at of this.#options.listen) {
       const localOnly = 'localOnly' in at && at.localOnly;
-      if ('path' in at) rmSync(`${at.path}.${process.pid}`, { force: true });
+      const socket = 'path' in at ? new PublishedSocket(at.path) : undefined;
+      await socket?.sweep();
       const server = this.#create((request, response) => {
         void this.#serve(request, response, localOnly);
       });
       server.maxConnections = MOST_CONNECTIONS;
       if ('host' in at && !localOnly) limitEach(server);
-      if ('path' in at) server.listen(`${at.path}.${process.pid}`);
+      if ('path' in at) server.listen(socket?.own);
       else server.listen({ port: at.port, host: at.host, reusePort: true });
       await once(server, 'listening');
       // The directory is root's alone (0700), so the moment before chmod opens nothing.
-      if ('path' in at) publish(at.path);
+      socket?.publish();
+      if (socket !== undefined) this.#sockets.push(socket);
       this.#servers.push(server);
     }
     const { tls } = this.#options;
@@ -142,7 +144,7 @@ export class AdminServer implements Part {
 
   async stop(): Promise<void> {
     clearInterval(this.#renewal);
-    for (const at of this.#options.listen) if ('path' in at) withdraw(at.path);
+    for (const socket of this.#sockets.splice(0)) socket.withdraw();
     for (const server of this.#servers.splice(0)) {
       const closed = once(server, 'close');
       server.close();
@@ -235,23 +237,6 @@ function limitEach(server: Server): void {
       else open.set(from, left);
     });
   });
-}
-
-/** Points the link at this process's own socket, in one step. */
-function publish(path: string): void {
-  const own = `${path}.${process.pid}`;
-  chmodSync(own, 0o600);
-  rmSync(`${own}.link`, { force: true });
-  symlinkSync(basename(own), `${own}.link`);
-  renameSync(`${own}.link`, path);
-}
-
-function withdraw(path: string): void {
-  try {
-    if (readlinkSync(path) === `${basename(path)}.${process.pid}`) rmSync(path);
-  } catch {
-    // Never published, or gone already.
-  }
 }
 
 async function readBody(request: IncomingMessage, most: number): Promise<string | undefined> {

@@ -1,6 +1,7 @@
 /** Every metric of the agent, registered in one place; docs/metrics.md has a row for each. */
 import { Metrics, type Sample } from '#common/metrics.ts';
 import type { CaptureSet } from './capture/capture-set.ts';
+import type { CniPart } from './cni-part.ts';
 import type { DataPlane } from './data/data-plane.ts';
 import type { Totals } from './data/flow-table.ts';
 import type { CertificateStore } from './identity/certificate-store.ts';
@@ -13,6 +14,8 @@ export interface MetricsDeps {
   readonly dataPlane: DataPlane;
   readonly captures: CaptureSet;
   readonly pods: PodSet;
+  /** Undefined where no plugin holds pods back. */
+  readonly cni: CniPart | undefined;
   readonly certificates: CertificateStore;
   readonly verdicts: PolicyVerdicts;
   readonly isConnected: () => boolean;
@@ -26,6 +29,7 @@ export function agentMetrics(deps: MetricsDeps): Metrics {
   deps.verdicts.register(metrics);
   registerPods(metrics, deps);
   registerCapture(metrics, deps);
+  if (deps.cni !== undefined) registerCni(metrics, deps.cni);
   registerData(metrics, () => deps.dataPlane.totals());
   metrics.counter({
     name: 'plumbline_worker_deaths_total',
@@ -101,6 +105,30 @@ function registerCapture(metrics: Metrics, { captures }: MetricsDeps): void {
       }
       return Array.from(sums, ([namespace, value]) => ({ labels: { namespace }, value }));
     },
+  });
+}
+
+function registerCni(metrics: Metrics, { gate, installer }: CniPart): void {
+  const { counters } = gate;
+  const counter = (key: keyof typeof counters, help: string): void =>
+    metrics.counter({
+      name: `plumbline_cni_${key}_total`,
+      help,
+      read: () => one(counters[key]),
+    });
+  counter('proven', 'Pods that started when they were proven captured');
+  counter('passed', 'Pods of enrolled namespaces that started because they opt out');
+  counter('held', 'Starts of pods that were refused because capture was not proven');
+  counter('unproven', 'Pods that started without proof, as their namespace allows');
+  metrics.counter({
+    name: 'plumbline_cni_writes_total',
+    help: 'Times that a network configuration had to be written to have the plugin in its place',
+    read: () => one(installer.writes),
+  });
+  metrics.gauge({
+    name: 'plumbline_cni_chained',
+    help: '1 when the plugin is chained, 0 when it is not and no start of a pod is held back',
+    read: () => one(installer.problem === '' ? 1 : 0),
   });
 }
 

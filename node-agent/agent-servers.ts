@@ -9,6 +9,7 @@ import type { Readiness } from '#common/readiness.ts';
 import { adminRoutes } from './admin-routes.ts';
 import { agentMetrics } from './agent-metrics.ts';
 import type { CaptureSet } from './capture/capture-set.ts';
+import type { CniPart } from './cni-part.ts';
 import type { DataPlane } from './data/data-plane.ts';
 import type { CertificateStore } from './identity/certificate-store.ts';
 import type { MeshState } from './mesh-state.ts';
@@ -27,6 +28,7 @@ export interface ServersDeps {
   readonly readiness: Readiness;
   readonly mesh: MeshState;
   readonly pods: PodSet;
+  readonly cni: CniPart | undefined;
   readonly captures: CaptureSet;
   readonly certificates: CertificateStore;
   readonly dataPlane: DataPlane;

@@ -206,7 +206,12 @@ export class Agent {
   }
 
   async #becomeReady({ pods }: NodePods, ready: () => void): Promise<void> {
-    await this.#succession.complete(this.#mesh.first.then(async () => pods.settled()));
+    const { first } = this.#mesh;
+    await this.#succession.complete({
+      first,
+      settled: first.then(async () => pods.settled()),
+      isKnown: (podUid) => pods.wanted().has(podUid),
+    });
     if (this.#stopped.signal.aborted) return;
     ready();
     this.#reports.now();
@@ -257,13 +262,14 @@ export class Agent {
     });
   }
 
-  async #serve({ captures, pods }: NodePods): Promise<void> {
+  async #serve({ captures, pods, cni }: NodePods): Promise<void> {
     const { config } = this.#options;
     this.#servers.push(
       ...agentServers({
         ...this.#options,
         captures,
         pods,
+        cni,
         node: config.node,
         runDir: config.runDir,
         hasTestHooks: config.hasTestHooks,

@@ -20,6 +20,8 @@ import type { NodeNamespaces } from './pods/node-namespaces.ts';
 export interface CniPartDeps {
   readonly config: CniConfig;
   readonly log: Logger;
+  /** Of two agents on a node only one keeps the plugin: they may differ. */
+  readonly mayInstall: () => boolean;
   /** The pods of this node, as the controller knows them. */
   readonly view: () => Iterable<LocalPod>;
   readonly namespaces: NodeNamespaces;
@@ -38,7 +40,7 @@ export class CniPart {
   constructor(deps: CniPartDeps) {
     const { config, log } = deps;
     this.#deps = deps;
-    this.installer = new CniInstaller({ ...config, log });
+    this.installer = new CniInstaller({ ...config, log, mayInstall: deps.mayInstall });
     this.gate = new CniGate({ ...config, log, standing: (request) => this.#standing(request) });
   }
 

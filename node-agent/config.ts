@@ -23,6 +23,8 @@ export interface AgentConfig {
   readonly netnsDir: string;
   /** `uid`: files of that directory are named by the uids of pods. `node`: as a runtime names them. */
   readonly netnsLayout: 'uid' | 'node';
+  /** Where processes are looked at for runtimes that pin no namespaces; undefined: nowhere. */
+  readonly procDir: string | undefined;
   /** Undefined: no plugin, pods are captured when they are seen. */
   readonly cni: CniConfig | undefined;
   /** Touched each second while ready; '' for none. */
@@ -104,6 +106,10 @@ export function readConfig(flags: AgentFlags): AgentConfig {
     tokenFile: required('tokenFile', /^\S/, 'a file with the token of this agent'),
     netnsDir: required('netnsDir', /^\//, 'an absolute directory'),
     netnsLayout,
+    procDir:
+      flags['procDir'] === undefined
+        ? undefined
+        : required('procDir', /^\//, 'an absolute directory'),
     cni,
     readyFile:
       flags['readyFile'] === undefined ? '' : required('readyFile', /^\//, 'an absolute path'),

@@ -30,6 +30,10 @@ const program = new Command('node-agent')
       .choices(['uid', 'node'])
       .default('uid'),
   )
+  .option(
+    '--proc-dir <dir>',
+    'with --netns-layout node: find pods by processes too, where the runtime pins no namespaces',
+  )
   .option('--cni-bin-dir <dir>', 'where the runtime of this node looks for CNI plugins')
   .option('--cni-conf-dir <dir>', 'where it looks for the configuration of networks')
   .option('--ready-file <file>', 'touched each second while the agent is ready')

@@ -62,6 +62,7 @@ export class NodePods {
   /** Whether the runtime has made this pod already, though it has no address yet. */
   readonly #isTold: (podUid: string) => boolean;
   #isSettled = false;
+  #isResting = false;
 
   constructor(
     deps: NodePodsDeps,
@@ -80,7 +81,7 @@ export class NodePods {
       mayRepair: () => this.#mayRepair(),
       onState: deps.onState,
     });
-    const found = findsByNode(config) ? nodeNamespaces(config.netnsDir, view, log) : undefined;
+    const found = findsByNode(config) ? nodeNamespaces(config, view, log) : undefined;
     this.#namespaces = found ?? new NetnsDirectory(config.netnsDir);
     this.#isTold = (podUid) => found?.isTold(podUid) ?? false;
     this.journey = new PodJourney({
@@ -99,6 +100,7 @@ export class NodePods {
       this.cni = new CniPart({
         config: config.cni,
         log,
+        mayInstall: () => this.#mayRepair(),
         view: () => view.pods.values(),
         namespaces: found,
         journey: this.journey,
@@ -145,6 +147,7 @@ export class NodePods {
 
   /** From the first word of a successor until it is clear that it does not come. */
   rest(isTaking: boolean): void {
+    this.#isResting = isTaking;
     if (isTaking) {
       this.captures.pause();
       this.pods.pause();
@@ -167,6 +170,7 @@ export class NodePods {
   /** The mesh leaves this node: after `stop`, takes away everything that was put into it. */
   async leave(): Promise<void> {
     const { config, log, dataPlane } = this.#deps;
+    await this.captures.ended();
     await leaveNode({
       ...this.#tools,
       pins: new PinDirectory(config.netnsDir),
@@ -180,7 +184,8 @@ export class NodePods {
 
   /** While a predecessor serves the pods it is the one that keeps their rules. */
   #mayRepair(): boolean {
-    return (this.#isSettled || !this.#deps.succession.hasPredecessor) && this.#rulesLock.tryHold();
+    const isTurn = this.#isSettled || !this.#deps.succession.hasPredecessor;
+    return isTurn && !this.#isResting && this.#rulesLock.tryHold();
   }
 }
 
@@ -188,9 +193,10 @@ function findsByNode({ netnsLayout }: AgentConfig): boolean {
   return netnsLayout === 'node';
 }
 
-function nodeNamespaces(path: string, view: View, log: Logger): NodeNamespaces {
+function nodeNamespaces(config: AgentConfig, view: View, log: Logger): NodeNamespaces {
   return new NodeNamespaces({
-    path,
+    path: config.netnsDir,
+    procDir: config.procDir,
     log,
     pods: () =>
       Array.from(view.pods.values(), ({ uid, podUid, addresses }) => {

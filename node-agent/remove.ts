@@ -2,7 +2,7 @@
  * `node-agent --remove`: takes everything of the mesh off a node where no agent runs any more, whoever
  * left it there. Run again it does what is still to do.
  */
-import { readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { MeshError } from '#common/errors.ts';
 import type { Logger } from '#common/log.ts';
@@ -17,6 +17,7 @@ import { PinDirectory } from './pods/pins.ts';
 
 export async function removeMesh(config: RemovalConfig, log: Logger): Promise<void> {
   const { netnsDir, runDir, cni } = config;
+  mkdirSync(runDir, { recursive: true, mode: 0o700 }); // After a reboot there is none.
   const lock = new FileLock(join(runDir, RULES_LOCK));
   if (!lock.tryHold()) {
     const message = 'Cannot remove the mesh from this node: an agent runs here; end it first';
@@ -46,6 +47,7 @@ export function removeFiles({
   runDir,
 }: Pick<RemovalConfig, 'stateDir' | 'runDir'>): void {
   for (const path of [stateDir, runDir]) {
+    if (!existsSync(path)) continue;
     for (const name of readdirSync(path))
       rmSync(join(path, name), { recursive: true, force: true });
   }

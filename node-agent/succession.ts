@@ -29,12 +29,23 @@ export interface SuccessionDeps {
   readonly onReplaced: () => void;
 }
 
-/** A successor that cannot serve all pods in this time takes what it can serve. */
+/** Pods that only this agent knows of are not waited for any longer before connections are taken. */
 const SETTLE_DEADLINE_MS = 20_000;
+const LOOK_EVERY_MS = 100;
 /** A connection that takes longer to begin is not waited for. */
 const LONGEST_ROUNDS_MS = 15_000;
 
 const WARM_MS = 300;
+
+/** How far this agent is with the pods of its node. */
+export interface Progress {
+  /** Resolves when it has a state of the mesh. */
+  readonly first: Promise<void>;
+  /** Resolves when every pod of that state is served. */
+  readonly settled: Promise<void>;
+  /** Whether the pod is to be served here. */
+  readonly isKnown: (podUid: string) => boolean;
+}
 
 export class Succession {
   /** Listeners of a predecessor, by pod; each is given out once. */
@@ -70,11 +81,21 @@ export class Succession {
     }
   }
 
-  /** Takes the live connections when the pods are served here, and lets the predecessor go. */
-  async complete(settled: Promise<void>): Promise<void> {
+  /**
+   * Takes the live connections when the pods are served here, and lets the predecessor go. As long as
+   * there is no state of the mesh, or a pod of the predecessor's is not served, it stays in service:
+   * an agent that never gets ready must take nothing from one that is.
+   */
+  async complete({ first, settled, isKnown }: Progress): Promise<void> {
     const { log, signal, dataPlane } = this.#deps;
     if (this.#takeover === undefined) await settled;
-    else await Promise.race([settled, delay(SETTLE_DEADLINE_MS, undefined, { ref: false })]);
+    else {
+      await first;
+      await Promise.race([settled, delay(SETTLE_DEADLINE_MS, undefined, { ref: false })]);
+      while (!signal.aborted && [...this.inherited.keys()].some(isKnown)) {
+        await delay(LOOK_EVERY_MS, undefined, { ref: false });
+      }
+    }
     if (signal.aborted) return;
     if (this.inherited.size > 0)
       log.warn('inherited pods are not known here', { pods: this.inherited.size });

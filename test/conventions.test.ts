@@ -7,7 +7,7 @@ const programs = ['node-agent', 'waypoint', 'controller', 'cli'];
 /** Inside each program, and inside common, a folder may import from the folders to its left. */
 const layers: Readonly<Record<string, readonly string[]>> = {
   common: ['sys', 'engine', 'http2', 'http1', 'tls', 'hbone', 'mesh', 'decide', 'control'],
-  'node-agent': ['capture', 'pods', 'identity', 'data'],
+  'node-agent': ['capture', 'pods', 'cni', 'cluster', 'identity', 'data'],
   waypoint: ['routing', 'resilience', 'tokens', 'filters', 'proxy'],
   controller: ['model', 'kube', 'lead', 'ca', 'push', 'status', 'api', 'dashboard'],
   cli: ['lint', 'up', 'commands'],
@@ -43,6 +43,12 @@ const pure = [
   'waypoint/resilience/',
   'node-agent/capture/rules.ts',
   'node-agent/capture/parse.ts',
+  'node-agent/pods/match.ts',
+  'node-agent/pods/cgroup.ts',
+  'node-agent/pods/address-messages.ts',
+  'node-agent/cni/conflist.ts',
+  'node-agent/cni/request.ts',
+  'node-agent/cluster/verdict.ts',
 ];
 
 const files = globSync(`{common,${programs.join(',')}}/**/*.ts`).map((path) => {

@@ -55,6 +55,7 @@ const LAST_RETRY_MS = 30_000;
 export class CaptureSet {
   readonly #deps: CaptureSetDeps;
   readonly #pods = new Map<string, PodEntry>();
+  readonly #ending = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #hostAt = 0;
   /** Since the agent started; for the metrics. */
@@ -171,7 +172,13 @@ export class CaptureSet {
     this.#pods.delete(podUid);
     entry.watch?.close();
     entry.watch = undefined;
-    void this.#end(entry);
+    const end = this.#end(entry).finally(() => this.#ending.delete(end));
+    this.#ending.add(end);
+  }
+
+  /** Resolves when no step is under way any more in the pods that were dropped. */
+  async ended(): Promise<void> {
+    await Promise.allSettled(this.#ending);
   }
 
   async #end({ pod, capture, proving }: PodEntry): Promise<void> {
@@ -298,6 +305,8 @@ export class CaptureSet {
         results = await this.#probe(entry);
       }
       if (!this.#isCaptured(entry)) return;
+      // Another agent accepts here too, and may have taken a probe that it knows nothing of.
+      if (!summarize(results).captured && this.#deps.mayRepair?.() === false) return;
       this.#takeProof(entry, results);
     } catch (error) {
       this.#deps.log.error('pod not probed', { ...nameOf(entry.pod), error });

@@ -33,6 +33,8 @@ export interface CniInstallerDeps extends PluginPaths {
   readonly binDir: string;
   readonly confDir: string;
   readonly log: Logger;
+  /** Asked before each look; nothing is written while it says no. */
+  readonly mayInstall?: () => boolean;
 }
 
 const LOOK_EVERY_MS = 1000;
@@ -44,7 +46,7 @@ export class CniInstaller {
   #timer: NodeJS.Timeout | undefined;
   #problem = '';
   /** How often a configuration had to be written; for the metrics. */
-  repairs = 0;
+  writes = 0;
 
   constructor(deps: CniInstallerDeps) {
     this.#deps = deps;
@@ -71,6 +73,7 @@ export class CniInstaller {
   /** Makes file and chain right. What fails is said once and tried again. */
   look(): void {
     this.#watch();
+    if (this.#deps.mayInstall?.() === false) return;
     try {
       this.#install();
       const changes = chained(this.#read());
@@ -111,7 +114,7 @@ export class CniInstaller {
     const { confDir, log } = this.#deps;
     for (const [name, text] of write) {
       replace(join(confDir, name), text, modeOf(join(confDir, name)));
-      this.repairs += 1;
+      this.writes += 1;
       log.info('network configuration written', { name, chained: name === chainedIn });
     }
     for (const name of remove) rmSync(join(confDir, name), { force: true });

@@ -13,6 +13,7 @@ import { readAddresses } from './addresses.ts';
 import { type MatchPod, matchPods } from './match.ts';
 import type { PodNamespaces, PodNetns } from './namespaces.ts';
 import { PinDirectory } from './pins.ts';
+import { namespacesOfProcesses } from './processes.ts';
 
 export interface NodeNamespacesDeps {
   /** Where the runtime pins namespaces. */
@@ -20,12 +21,16 @@ export interface NodeNamespacesDeps {
   /** All pods of this node that have addresses, the node's own excepted. */
   readonly pods: () => readonly MatchPod[];
   readonly log: Logger;
+  /** Where processes are looked at when no pin is a pod's; undefined: nowhere. */
+  readonly procDir?: string | undefined;
   /** The node's own namespace; the agent's when left out. */
   readonly nodePath?: string;
 }
 
 /** The mount on a file is no event of its directory, so the directory is looked at as well. */
 const LOOK_EVERY_MS = 1000;
+/** All processes of a node are some milliseconds of work. */
+const PROCESSES_EVERY_MS = 2000;
 /** Many pods that are looked for at once share one look. */
 const FRESH_MS = 50;
 
@@ -42,6 +47,9 @@ export class NodeNamespaces implements PodNamespaces {
   readonly #pins = new Map<string, SeenPin>();
   readonly #told = new Map<string, string>();
   readonly #lost = new Map<string, readonly string[]>();
+  /** Namespaces found by processes: the pod of each, by path. */
+  #ofProcesses = new Map<string, string>();
+  #processesAt = -Infinity;
   #matched = new Map<string, string>();
   #watcher: FSWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -62,7 +70,7 @@ export class NodeNamespaces implements PodNamespaces {
     const name = basename(path);
     const identity = this.#directory.identityOf(name);
     if (identity === undefined) return false;
-    const key = `${name} ${identity}`;
+    const key = keyOf(name, identity);
     if (this.#told.get(podUid) === key) return true;
     for (const [other, of] of this.#told) if (of === key) this.#told.delete(other);
     this.#told.set(podUid, key);
@@ -146,6 +154,7 @@ export class NodeNamespaces implements PodNamespaces {
     this.#lookedAt = performance.now();
     this.#readPins();
     const pods = this.#deps.pods();
+    this.#lookAtProcesses(pods);
     this.#forget(pods);
     this.#readInside();
     const byUid = new Map(pods.map((pod) => [pod.podUid, pod]));
@@ -159,6 +168,24 @@ export class NodeNamespaces implements PodNamespaces {
     });
     this.#noteLost(byUid, (podUid) => this.#matched.has(podUid), before);
     for (const podUid of this.#matched.keys()) this.#lost.delete(podUid);
+  }
+
+  /** A pod that has addresses and no namespace may be one of a runtime that pins none. */
+  #lookAtProcesses(pods: readonly MatchPod[]): void {
+    const { procDir } = this.#deps;
+    const now = performance.now();
+    if (procDir === undefined || now - this.#processesAt < PROCESSES_EVERY_MS) return;
+    const isFound = ({ podUid }: MatchPod): boolean =>
+      this.#pins.has(this.#matched.get(podUid) ?? '');
+    if (pods.every((pod) => isFound(pod) || pod.addresses.length === 0)) return;
+    this.#processesAt = now;
+    this.#ofProcesses = namespacesOfProcesses(procDir);
+    this.#readPins();
+    const known = new Set(pods.map(({ podUid }) => podUid));
+    for (const { name, key } of this.#pins.values()) {
+      const podUid = this.#ofProcesses.get(name) ?? '';
+      if (known.has(podUid) && !this.isTold(podUid)) this.#told.set(podUid, key);
+    }
   }
 
   /** Of the pods that had a namespace, those that have it no more. */
@@ -175,11 +202,19 @@ export class NodeNamespaces implements PodNamespaces {
 
   #readPins(): void {
     const names = this.#directory.list();
+    const seen = new Set(names.values());
+    for (const path of this.#ofProcesses.keys()) {
+      const identity = this.#directory.identityOf(path);
+      if (identity === undefined || identity === this.#directory.node || seen.has(identity))
+        continue;
+      seen.add(identity);
+      names.set(path, identity);
+    }
     for (const [key, { name, identity }] of this.#pins) {
       if (names.get(name) !== identity) this.#pins.delete(key);
     }
     for (const [name, identity] of names) {
-      const key = `${name} ${identity}`;
+      const key = keyOf(name, identity);
       if (!this.#pins.has(key)) this.#pins.set(key, { name, identity, key, addresses: [] });
     }
   }
@@ -210,4 +245,9 @@ export class NodeNamespaces implements PodNamespaces {
       }
     }
   }
+}
+
+/** Of the processes of a pod one may end and another go on: the namespace is the same. */
+function keyOf(name: string, identity: string): string {
+  return name.startsWith('/') ? `of a process ${identity}` : `${name} ${identity}`;
 }

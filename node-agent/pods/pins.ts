@@ -7,7 +7,7 @@
  * the kernel gives numbers again.
  */
 import { fstatSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { closeNetns, openNetns } from '#common/sys/netns.ts';
 
 export interface OpenPin {
@@ -17,7 +17,8 @@ export interface OpenPin {
 
 export class PinDirectory {
   readonly path: string;
-  readonly #node: string;
+  /** The node's own namespace. */
+  readonly node: string;
   readonly #device: number;
 
   /** `nodePath` is the node's own namespace, the agent's unless a test says otherwise. */
@@ -25,7 +26,7 @@ export class PinDirectory {
     const { dev, ino } = statSync(nodePath);
     this.path = path;
     this.#device = dev;
-    this.#node = `${dev}:${ino}`;
+    this.node = `${dev}:${ino}`;
   }
 
   /** The namespaces there are, by name, each with its identity; one with two names has the first. */
@@ -34,17 +35,20 @@ export class PinDirectory {
     const seen = new Set<string>();
     for (const name of this.#names()) {
       const identity = this.identityOf(name);
-      if (identity === undefined || identity === this.#node || seen.has(identity)) continue;
+      if (identity === undefined || identity === this.node || seen.has(identity)) continue;
       seen.add(identity);
       found.set(name, identity);
     }
     return found;
   }
 
-  /** Undefined when it is missing or no namespace: a bind mount is a plain file until mounted. */
+  /**
+   * Undefined when it is missing or no namespace: a bind mount is a plain file until mounted. A name
+   * may also be a whole path, here and in `open`.
+   */
   identityOf(name: string): string | undefined {
     try {
-      const { dev, ino } = statSync(join(this.path, name));
+      const { dev, ino } = statSync(resolve(this.path, name));
       return dev === this.#device ? `${dev}:${ino}` : undefined;
     } catch {
       return undefined;
@@ -56,14 +60,14 @@ export class PinDirectory {
     if (this.identityOf(name) === undefined) return undefined;
     let fd: number;
     try {
-      fd = openNetns(join(this.path, name));
+      fd = openNetns(resolve(this.path, name));
     } catch {
       return undefined; // It has gone in this very moment.
     }
     // Asked again of what was opened: the name may have become another's meanwhile.
     const { dev, ino } = fstatSync(fd);
     const identity = `${dev}:${ino}`;
-    if (dev === this.#device && identity !== this.#node) return { fd, identity };
+    if (dev === this.#device && identity !== this.node) return { fd, identity };
     closeNetns(fd);
     return undefined;
   }

@@ -220,6 +220,10 @@ test(
       t.strictSame(readdirSync(`${dir}/bin-${node}`), []);
       t.strictSame(readdirSync(`${mesh.directory}/node-${node}`), []);
     }
+    rmSync(`${mesh.directory}/node-1`, { recursive: true });
+    const again = remove(1);
+    again.start();
+    t.equal(await again.exit(), 0, 'there is nothing left to do, after a reboot too');
     for (const one of [...pods, cart]) {
       t.notMatch(traces(one), /PLUMB|32764|0x4d|local default|tcp_loose = 0/);
     }

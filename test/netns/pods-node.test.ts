@@ -159,3 +159,39 @@ test('pods that come and go during the search do no harm', { skip }, async (t) =
     t.equal(namespaces.list().size, 0);
   }
 });
+
+test(
+  'where nothing is pinned pods are found by the cgroups of their processes',
+  { skip },
+  async (t) => {
+    const net = createNet(t, 'podp', 1);
+    const node = net.node(1);
+    const [one, other] = [node.pod('one'), node.pod('other')];
+    const uid = '8d1c5c4e-4c1e-4d7a-9f0e-0123456789ab';
+    const proc = t.testdir({
+      1: { cgroup: '0::/init.scope\n', ns: {} },
+      20: { cgroup: `0::/kubepods/pod${uid}/c\n`, ns: {} },
+      21: { cgroup: `0::/kubepods/pod${uid}/d\n`, ns: {} },
+      30: { cgroup: '0::/kubepods/pod1b0c3a5d7e9f1b0c3a5d7e9f1b0c3a5d/c\n', ns: {} },
+      40: { cgroup: `0::/kubepods/pod${uid.replace('8d', '9d')}/c\n`, ns: {} },
+      self: {},
+    });
+    symlinkSync(one.path, `${proc}/20/ns/net`);
+    symlinkSync(one.path, `${proc}/21/ns/net`);
+    symlinkSync(other.path, `${proc}/30/ns/net`);
+    symlinkSync('/proc/self/ns/net', `${proc}/40/ns/net`);
+    const pods = [
+      record(uid, one),
+      record('mirror', other),
+      record('gone', { addresses: ['10.1.1.1'] }),
+    ];
+    const path = `${proc}/no-such-directory`;
+    const found = new NodeNamespaces({ path, procDir: proc, pods: () => pods, log: silent });
+    t.strictSame([...found.list().keys()], [uid, 'mirror'], 'by uid, or by address');
+    const opened = found.open(uid);
+    t.strictSame(opened?.addresses, one.addresses);
+    if (opened !== undefined) closeSync(opened.fd);
+    const without = new NodeNamespaces({ path, pods: () => pods, log: silent });
+    t.equal(without.list().size, 0, 'only when it is asked for');
+  },
+);

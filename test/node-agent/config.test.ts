@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { readConfig, readDuration } from '../../node-agent/config.ts';
+import { readConfig, readDuration, readRemovalConfig } from '../../node-agent/config.ts';
 
 const good = {
   node: 'n1',
@@ -48,4 +48,48 @@ test('readDuration() knows milliseconds, seconds and minutes', async (t) => {
     undefined,
     undefined,
   ]);
+});
+
+test('readConfig() reads what an agent on a real node is told', async (t) => {
+  const config = readConfig({
+    ...good,
+    netnsLayout: 'node',
+    cniBinDir: '/host/opt/cni/bin',
+    cniConfDir: '/host/etc/cni/net.d',
+    readyFile: '/run/ready/ready',
+    daemonset: 'plumbline-system/plumbline-node-agent',
+  });
+  t.match(config, {
+    netnsLayout: 'node',
+    cni: {
+      binDir: '/host/opt/cni/bin',
+      confDir: '/host/etc/cni/net.d',
+      stateDir: `${good.stateDir}/cni`,
+      runDir: `${good.runDir}/cni`,
+    },
+    readyFile: '/run/ready/ready',
+    daemonSet: { namespace: 'plumbline-system', name: 'plumbline-node-agent' },
+  });
+  t.match(readConfig(good), { netnsLayout: 'uid', cni: undefined, readyFile: '' });
+  const wrong: readonly (readonly [Readonly<Record<string, string>>, RegExp])[] = [
+    [{ netnsLayout: 'other' }, /--netns-layout: expected one of uid, node, found "other"/],
+    [{ netnsLayout: 'node', cniBinDir: '/b' }, /--cni-bin-dir, --cni-conf-dir: expected two/],
+    [{ netnsLayout: 'node', cniBinDir: 'b', cniConfDir: '/c' }, /found "b" and "\/c"/],
+    [{ cniBinDir: '/b', cniConfDir: '/c' }, /--cni-bin-dir: expected --netns-layout node/],
+    [{ readyFile: 'ready' }, /--ready-file: expected an absolute path, found "ready"/],
+    [{ procDir: 'proc' }, /--proc-dir: expected an absolute directory/],
+    [{ daemonset: 'agent' }, /--daemonset: expected NAMESPACE\/NAME, found "agent"/],
+  ];
+  for (const [flags, message] of wrong) {
+    t.throws(() => readConfig({ ...good, ...flags }), { code: 'CONFIG_INVALID', message });
+  }
+});
+
+test('readRemovalConfig() wants to know where things are, and nothing else', async (t) => {
+  const flags = { netnsDir: '/run/netns', stateDir: '/var/lib/p', runDir: '/run/p' };
+  t.strictSame(readRemovalConfig(flags), { ...flags, cni: undefined });
+  t.throws(() => readRemovalConfig({ netnsDir: 'x', cniBinDir: '/b' }), {
+    code: 'CONFIG_INVALID',
+    message: /--netns-dir: .*found "x"; --state-dir: .*--run-dir: .*--cni-bin-dir/,
+  });
 });

@@ -16,7 +16,7 @@ import { hpack } from './hpack.ts';
 import { http1Requests, http1Responses } from './http1.ts';
 import { http2Frames } from './http2-frames.ts';
 import { iptablesSave } from './iptables-save.ts';
-import { legacyEntries, rtnetlink } from './kernel-bytes.ts';
+import { legacyEntries, rtnetlink, rtnetlinkAddresses } from './kernel-bytes.ts';
 import { meshUpdates } from './mesh-updates.ts';
 import { routes } from './routes.ts';
 import { tlsRecords } from './tls-records.ts';
@@ -34,6 +34,7 @@ export const DECODERS: readonly Decoder[] = [
   iptablesSave,
   legacyEntries,
   rtnetlink,
+  rtnetlinkAddresses,
   yamlObjects,
   meshUpdates,
   hboneHeaders,

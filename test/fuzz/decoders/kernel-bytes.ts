@@ -1,9 +1,12 @@
 /**
- * Bytes of the kernel that a pod can influence: the entries of a legacy table, and rtnetlink's answers.
+ * Bytes of the kernel that a pod can influence: the entries of a legacy table, and rtnetlink's answers
+ * about rules, routes and addresses.
  * Both are followed within bounds, and always to an end.
  */
+import { canonicalAddress } from '../../../common/address.ts';
 import { hashEntries } from '../../../node-agent/capture/legacy-entries.ts';
 import { changeRequest, listRequest, parseReply } from '../../../node-agent/capture/rtnetlink.ts';
+import { addressesRequest, parseAddresses } from '../../../node-agent/pods/address-messages.ts';
 import { must, type Decoder } from '../decoder.ts';
 import { mutateBytes } from '../mutate.ts';
 
@@ -66,4 +69,45 @@ export const rtnetlink: Decoder = {
     ),
     rules: Buffer.concat(Array.from({ length: 1000 }, () => reply)),
   },
+};
+
+/** One RTM_NEWADDR of an interface that is not `lo`. */
+export function addressMessage(family: 2 | 10, bytes: Buffer, index = 2, scope = 0): Buffer {
+  const message = Buffer.alloc(28 + bytes.length);
+  message.writeUInt32LE(message.length, 0);
+  message.writeUInt16LE(20, 4);
+  message[16] = family;
+  message[19] = scope;
+  message.writeUInt32LE(index, 20);
+  message.writeUInt16LE(4 + bytes.length, 24);
+  message.writeUInt16LE(1, 26);
+  bytes.copy(message, 28);
+  return message;
+}
+
+const addresses = Buffer.concat([
+  addressMessage(2, Buffer.from([10, 0, 0, 1])),
+  addressMessage(10, Buffer.from('fd000000000000000000000000000001', 'hex')),
+  addressMessage(2, Buffer.from([127, 0, 0, 1]), 1),
+]);
+
+export const rtnetlinkAddresses: Decoder = {
+  name: 'rtnetlink-addresses',
+  seeds: [addresses, addressesRequest()],
+  mutate: mutateBytes,
+  run(input) {
+    const { addresses: found, error, isLast } = parseAddresses(input);
+    must(found.length <= input.length / 24, 'more addresses than there are messages');
+    must(
+      found.every((text) => canonicalAddress(text) === text),
+      'an address that is not canonical',
+    );
+    must(isLast || error === 0, 'an error that ends nothing');
+    return 'read';
+  },
+  costly: {
+    addresses: Buffer.concat(Array.from({ length: 700 }, () => addresses)),
+  },
+  // An address becomes text, and is spelled again here.
+  budgetMs: 20,
 };

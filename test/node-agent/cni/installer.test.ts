@@ -1,5 +1,13 @@
 /** The plugin put into a node, kept there whatever other tools do, and taken away without trace. */
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { test } from 'tap';
 import type { Test } from 'tap';
 import { CniInstaller } from '../../../node-agent/cni/installer.ts';
@@ -8,11 +16,18 @@ import { silent } from '../../helpers/silent-log.ts';
 
 const LIST = '{"cniVersion":"1.0.0","name":"cbr0","plugins":[{"type":"ptp"},{"type":"portmap"}]}';
 
-function node(t: Test) {
+function node(t: Test, mayInstall = (): boolean => true) {
   const directory = t.testdir({ 'net.d': {} });
   const confDir = `${directory}/net.d`;
   const binDir = `${directory}/bin`;
-  const deps = { stateDir: '/var/lib/x/cni', runDir: '/run/x/cni', binDir, confDir, log: silent };
+  const deps = {
+    stateDir: '/var/lib/x/cni',
+    runDir: '/run/x/cni',
+    binDir,
+    confDir,
+    log: silent,
+    mayInstall,
+  };
   const installer = new CniInstaller(deps);
   t.after(() => installer.stop());
   const types = (name: string): string[] => {
@@ -101,4 +116,17 @@ test('remove() keeps the plugin while a chain that names it cannot be written', 
   mkdirSync(`${confDir}/10-net.conflist.plumbline-new`);
   t.throws(() => installer.remove(), { code: 'EISDIR' });
   t.strictSame(readdirSync(binDir), ['plumbline']);
+});
+
+test('of two agents on a node only the one that may keeps the plugin', async (t) => {
+  const turn = { isMine: false };
+  const { installer, binDir, types, configure } = node(t, () => turn.isMine);
+  configure('10-net.conflist', LIST);
+  installer.look();
+  t.strictSame(types('10-net.conflist'), ['ptp', 'portmap']);
+  t.notOk(existsSync(binDir));
+  turn.isMine = true;
+  installer.look();
+  t.strictSame(types('10-net.conflist'), ['ptp', 'portmap', 'plumbline']);
+  t.equal(installer.writes, 1);
 });
