@@ -143,7 +143,9 @@ export async function tracesOn(node: string): Promise<string> {
     node,
     'sh',
     '-c',
-    `find /opt/cni/bin /etc/cni/net.d /var/lib/plumbline /run/plumbline -name '*plumb*' 2>/dev/null
+    // The two directories themselves are the kubelet's: it made them, and mounted them into the agent.
+    `find /var/lib/plumbline /run/plumbline -mindepth 1 2>/dev/null
+     find /opt/cni/bin /etc/cni/net.d -name '*plumb*'
      grep -l plumbline /etc/cni/net.d/* || true
      for pin in /run/netns/*; do
        nsenter --net="$pin" sh -c 'iptables-save; ip6tables-save; ip rule; ipset list -n' 2>/dev/null | grep -i plumb

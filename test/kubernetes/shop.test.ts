@@ -71,7 +71,7 @@ test(
       /items/,
       'the web asks the catalog',
     );
-    await t.rejects(ask('deployment/web', 'http://ledger:8080/'), 'the ledger refuses the web');
+    await t.rejects(ask('deployment/web', 'http://ledger/'), 'the ledger refuses the web');
     t.match(
       await accessLine(node, {
         direction: 'inbound',
