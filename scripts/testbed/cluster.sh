@@ -146,7 +146,8 @@ base_objects() {
   local host net
   for host in $(nodes); do
     net=10.244.${host#n}.0/24
-    printf -- '---\n{apiVersion: v1, kind: Node, metadata: {name: %s}, spec: {podCIDR: %s, podCIDRs: [%s]}}\n' "$host" "$net" "$net"
+    printf -- '---\n{apiVersion: v1, kind: Node, metadata: {name: %s, labels: {kubernetes.io/hostname: %s}}, spec: {podCIDR: %s, podCIDRs: [%s]}}\n' \
+      "$host" "$host" "$net" "$net"
   done
   echo ---
   sed "s|@IMAGE@|$DNS_SERVER|; s|@ADDRESS@|$DNS|" "$TESTBED/base.yaml"

@@ -28,7 +28,8 @@ test('the marker of pods crosses the wire 0 times', { skip }, async (t) => {
   const { packets, inClear } = wire.report();
   t.ok(packets > 300, `the watch saw ${packets} packets`);
   t.equal(inClear, 0, 'none of them with the marker in clear');
-  t.match(await accessLine('n1', { direction: 'outbound', 'dst.port': 8080 }), {
+  t.match(await accessLine('n1', { direction: 'outbound', 'src.namespace': 'wire' }), {
     security: 'mutual_tls',
+    'dst.identity': 'spiffe://cluster.local/ns/wire/sa/server',
   });
 });

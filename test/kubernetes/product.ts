@@ -13,6 +13,8 @@ export const SYSTEM = 'plumbline-system';
 export const AMBIENT = { 'plumbline.dev/dataplane-mode': 'ambient' };
 export const NODES = ['n1', 'n2'];
 
+/** A line is written when its connection ends. */
+const LOG_PATIENCE_MS = 30_000;
 const AGENT = 'daemonset/plumbline-node-agent';
 const CONTROLLER = 'deployment/plumbline-controller';
 
@@ -105,7 +107,7 @@ export async function released(scenario: Scenario): Promise<void> {
 
 export type LogLine = Readonly<Record<string, unknown>>;
 
-/** Lines of the access log of a node's agent that have these fields. */
+/** Lines of the access log of a node's agent that have these fields; a value may be an expression. */
 export async function access(node: string, fields: LogLine): Promise<readonly LogLine[]> {
   const { metadata } = await agentOf(node);
   const text = await kubectl('-n', SYSTEM, 'logs', metadata.name, '--tail=-1');
@@ -114,16 +116,25 @@ export async function access(node: string, fields: LogLine): Promise<readonly Lo
     .filter((line) => line.startsWith('{'))
     .map((line): LogLine => JSON.parse(line))
     .filter((line) => line['log'] === 'access')
-    .filter((line) => Object.entries(fields).every(([key, value]) => line[key] === value));
+    .filter((line) => Object.entries(fields).every(([key, value]) => isLike(line[key], value)));
+}
+
+function isLike(found: unknown, wanted: unknown): boolean {
+  return wanted instanceof RegExp ? wanted.test(String(found)) : found === wanted;
 }
 
 /** Waits for a line of the access log. */
 export async function accessLine(node: string, fields: LogLine): Promise<LogLine> {
-  return eventually(`${node} logs ${JSON.stringify(fields)}`, async () => {
-    const line = (await access(node, fields)).at(-1);
-    if (line === undefined) throw new Error('no such line');
-    return line;
-  });
+  const what = Object.entries(fields).map(([key, value]) => `${key}=${String(value)}`);
+  return eventually(
+    `a line in the access log of ${node} with ${what.join(' ')}`,
+    async () => {
+      const line = (await access(node, fields)).at(-1);
+      if (line === undefined) throw new Error('there is none');
+      return line;
+    },
+    LOG_PATIENCE_MS,
+  );
 }
 
 /** What a node's file system and network hold of the mesh: empty on a node that never had it. */
@@ -132,7 +143,9 @@ export async function tracesOn(node: string): Promise<string> {
     node,
     'sh',
     '-c',
-    `find /opt/cni/bin /etc/cni/net.d /var/lib/plumbline /run/plumbline -name '*plumb*' 2>/dev/null
+    // The two directories themselves are the kubelet's: it made them, and mounted them into the agent.
+    `find /var/lib/plumbline /run/plumbline -mindepth 1 2>/dev/null
+     find /opt/cni/bin /etc/cni/net.d -name '*plumb*'
      grep -l plumbline /etc/cni/net.d/* || true
      for pin in /run/netns/*; do
        nsenter --net="$pin" sh -c 'iptables-save; ip6tables-save; ip rule; ipset list -n' 2>/dev/null | grep -i plumb

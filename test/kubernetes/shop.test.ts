@@ -4,10 +4,13 @@ import { test } from 'tap';
 import { parseAllDocuments } from 'yaml';
 import { apply, eventually, kubectl, needsCluster as skip, rolledOut } from './cluster.ts';
 import { accessLine, install, provenPods } from './product.ts';
-import { NODE_IMAGE } from './scenario.ts';
+import { NODE_IMAGE, pods } from './scenario.ts';
 import { watchWire } from './wire.ts';
 
 const SHOP = new URL('../../examples/shop/', import.meta.url);
+/** A call that fails after 5 s, and prints the answer. */
+const FETCH =
+  'fetch(process.argv[1], { signal: AbortSignal.timeout(5000) }).then(async (r) => console.log(await r.text()))';
 const SECRET = 'only-between-the-two-of-us';
 
 interface PodSpec {
@@ -59,17 +62,26 @@ test(
     t.ok(packets > 500, `the watch saw ${packets} packets`);
     t.equal(inClear, 0, 'none of them readable');
 
+    const [ledger] = await pods('shop', 'app=ledger');
+    const node = ledger?.spec.nodeName ?? '';
     const ask = async (from: string, url: string): Promise<string> =>
-      kubectl('-n', 'shop', 'exec', from, '--', 'wget', '-q', '-O', '-', '-T', '5', url);
+      kubectl('-n', 'shop', 'exec', from, '--', 'node', '-e', FETCH, url);
     t.match(
       await ask('deployment/web', 'http://catalog/items'),
       /items/,
       'the web asks the catalog',
     );
-    await t.rejects(ask('deployment/web', 'http://ledger:8080/'), 'the ledger refuses the web');
-    t.match(await accessLine('n2', { direction: 'inbound', code: 'POLICY_DENIED' }), {
-      policy: /ledger-for-payments-only/,
-    });
+    await t.rejects(ask('deployment/web', 'http://ledger/'), 'the ledger refuses the web');
+    t.match(
+      await accessLine(node, {
+        direction: 'inbound',
+        code: 'POLICY_DENIED',
+        'dst.namespace': 'shop',
+      }),
+      {
+        policy: /ledger-for-payments-only/,
+      },
+    );
   },
 );
 
