@@ -1,6 +1,12 @@
 /** What a client may not do: over real sockets, with the next client served all the same. */
 import { test } from 'tap';
-import { eventually, http1Backend, rawClient, routesTo, startProxy } from '../helpers/waypoint-rig.ts';
+import {
+  eventually,
+  http1Backend,
+  rawClient,
+  routesTo,
+  startProxy,
+} from '../helpers/waypoint-rig.ts';
 
 const HOST = 'Host: a\n';
 
