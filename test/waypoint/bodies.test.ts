@@ -134,3 +134,32 @@ test('a client that does not read holds the sender back, whoever it is', async (
   socket.resume();
   await eventually(() => received > 100 * MIB, 'it goes on once it is read');
 });
+
+test('what a slow client has not read yet is not held against its endpoint for good', async (t) => {
+  const length = 3 * MIB;
+  let finished = 0;
+  const backend = await http2Backend(t, (stream) => {
+    stream.respond({ ':status': 200, 'content-length': length });
+    stream.on('finish', () => (finished += 1));
+    stream.end(Buffer.alloc(length));
+  });
+  const { port, counters } = await startProxy(
+    t,
+    routesTo({ port: backend.port, protocol: 'http2' }),
+  );
+  const socket = connect(port, '127.0.0.1');
+  t.after(() => {
+    socket.destroy();
+  });
+  let received = 0;
+  socket.on('data', (chunk: Buffer) => (received += chunk.length));
+  // Together more than a connection may hold unread.
+  for (let round = 1; round <= 40; round += 1) {
+    socket.pause();
+    socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await eventually(() => finished === round, 'the whole response to be sent');
+    socket.resume();
+    await eventually(() => received >= round * length, 'the whole response');
+  }
+  t.equal(counters.read('upstreamsOpened'), 1);
+});
