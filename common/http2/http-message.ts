@@ -31,6 +31,8 @@ const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
 const BAD_VALUE = /[\0-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$/;
 const PATH = /^\/[\x21\x22\x24-\x7e]*$/;
 const AUTHORITY = /^[0-9A-Za-z\-._~!$&'()*+;=%:[\]]+$/;
+/** A host name has at most 253 characters; brackets, colon and port come on top. */
+const LONGEST_AUTHORITY = 262;
 const STATUS = /^[1-5]\d\d$/;
 const LENGTH = /^\d{1,15}$/;
 
@@ -161,7 +163,8 @@ function fieldFault(found: Reading, header: Header, kind: MessageKind): string |
 function requestFault({ method, scheme, authority, path, host }: Reading): string | undefined {
   if (method === undefined || !METHOD.test(method)) return 'no :method that is a token';
   const named = authority ?? host;
-  if (named === undefined || !AUTHORITY.test(named)) return 'no :authority that names a host';
+  if (named === undefined || named.length > LONGEST_AUTHORITY || !AUTHORITY.test(named))
+    return 'no :authority that names a host';
   if (host !== undefined && host.toLowerCase() !== named.toLowerCase()) {
     return 'host other than :authority';
   }

@@ -211,6 +211,29 @@ test('a response that breaks off is cut for the client as well', async (t) => {
   t.equal(counters.read('cut'), 1);
 });
 
+test('a client that half-closes while its response is on the way gets all of it', async (t) => {
+  const length = 24 * 1024 * 1024;
+  let isSent = false;
+  const backend = await http1Backend(t, (_, response) => {
+    response.writeHead(200, { 'content-length': length });
+    for (let at = 0; at < length; at += 65_536) response.write(Buffer.alloc(65_536));
+    response.end();
+    response.on('finish', () => (isSent = true));
+  });
+  const { port, counters } = await startProxy(t, routesTo(backend));
+  const client = await rawClient(t, port);
+  client.send(GET);
+  await client.until('content-length');
+  client.socket.pause();
+  client.socket.end();
+  await new Promise((resolve) => void setTimeout(resolve, 100));
+  client.socket.resume();
+  const text = await client.ended();
+  t.equal(text.length - text.indexOf('\r\n\r\n') - 4, length);
+  t.equal(isSent, true);
+  await eventually(() => counters.read('connectionsOpen') === 0, 'no connections');
+});
+
 test('failures are told by status and reason', async (t) => {
   const broken = await rawBackend(t, (socket) => {
     socket.once('data', () =>

@@ -179,11 +179,9 @@ export class Http1Client implements WireOwner, MessageSink, Answerer, Ticking {
     }
     this.#exchange = undefined;
     // Back before the client hears of it: its next request may come within that call.
-    const mayKeep = this.#mayKeep && this.#isRequestOver && this.#reader.behind === 0;
-    if (mayKeep) {
-      this.#wire.release();
-      this.#lane.giveBack(this);
-    }
+    const isWhole = this.#mayKeep && this.#isRequestOver && this.#reader.behind === 0;
+    const mayKeep = isWhole && this.#lane.giveBack(this);
+    if (mayKeep) this.#wire.release();
     exchange?.onResponseEnd(trailersOf(this.#trailers, trailers));
     if (!mayKeep) this.#wire.destroy(false);
   }

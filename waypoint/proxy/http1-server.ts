@@ -122,8 +122,12 @@ export class Http1Server implements WireOwner, MessageSink, Asker, Ticking {
 
   onEnd(): void {
     this.#hasEnded = true;
-    if (this.#lingersSince > 0 || (this.#exchange.isIdle && this.#reader.isBetween)) {
-      this.#wire.destroy(false);
+    if (this.#lingersSince > 0) {
+      if (this.#wire.queued === 0) this.#wire.destroy(false);
+      return;
+    }
+    if (this.#exchange.isIdle && this.#reader.isBetween) {
+      this.#linger();
       return;
     }
     this.#closes = true;
@@ -202,8 +206,8 @@ export class Http1Server implements WireOwner, MessageSink, Asker, Ticking {
 
   onTick(now: number): void {
     if (this.#lingersSince > 0) {
-      if (now - this.#lingersSince >= LINGER_MS && this.#wire.queued === 0)
-        this.#wire.destroy(false);
+      const isOver = this.#hasEnded || now - this.#lingersSince >= LINGER_MS;
+      if (isOver && this.#wire.queued === 0) this.#wire.destroy(false);
       else if (now - this.#movedAt >= limits.STALL_TIMEOUT_MS) this.#wire.destroy(true);
       return;
     }

@@ -214,6 +214,8 @@ class Http2Answerer implements Answerer, StreamOwner {
   onEnd(): void {
     const exchange = this.#exchange;
     this.#exchange = undefined;
+    // Nobody will release it any more, and the bytes would stay booked at the connection.
+    this.releaseResponse();
     exchange?.onResponseEnd(this.#trailers);
   }
 

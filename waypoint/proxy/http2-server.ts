@@ -215,6 +215,8 @@ class Http2Asker implements Asker, StreamOwner {
 
   onEnd(): void {
     this.#isRequestOver = true;
+    // What is held is on its way, and would stay booked at the connection otherwise.
+    this.releaseRequest();
     this.#exchange.onRequestEnd(this.#trailers);
   }
 

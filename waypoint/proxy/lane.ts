@@ -48,9 +48,11 @@ export class Lane {
     return client;
   }
 
-  giveBack(client: Http1Client): void {
-    if (this.#idle.length < MOST_IDLE) this.#idle.push(client);
-    // Else it is in nobody's hands, and ends at the next look at it.
+  /** Keeps a connection for later; false when there are enough, and it is to be closed. */
+  giveBack(client: Http1Client): boolean {
+    if (this.#idle.length >= MOST_IDLE) return false;
+    this.#idle.push(client);
+    return true;
   }
 
   /** A connection has ended. */

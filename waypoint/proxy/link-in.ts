@@ -13,6 +13,7 @@ import { parseForwarded } from '#common/hbone/hints.ts';
 import { HboneSession } from '#common/hbone/session.ts';
 import type { SessionOwner } from '#common/hbone/session.ts';
 import type { Stream } from '#common/hbone/stream.ts';
+import { parseIdentity } from '#common/identity.ts';
 import { closeFd } from '#common/sys/libc.ts';
 import { peerCredentials } from '#common/sys/unix-socket.ts';
 import { acceptClient } from './accept.ts';
@@ -110,6 +111,10 @@ class InLink implements WireOwner, SessionOwner, Ticking {
     }
     if (this.#shared.isDraining) {
       stream.respond(503, { reason: 'STOPPING' });
+      return;
+    }
+    if (request.source !== undefined && parseIdentity(request.source) === undefined) {
+      stream.respond(400);
       return;
     }
     stream.respond(200);

@@ -150,7 +150,10 @@ export class Request implements RequestView, HeaderSource {
     else if (this.content === 'none' && this.#mustSayNone()) {
       end = writeField(into, end, 'content-length', '0');
     }
-    if (this.takesTrailers) end = writeField(into, end, 'te', 'trailers');
+    if (this.takesTrailers) {
+      end = writeField(into, end, 'te', 'trailers');
+      if (this.upgrade === '') end = writeField(into, end, 'connection', 'te');
+    }
     if (this.upgrade !== '') {
       end = writeField(into, end, 'connection', 'upgrade');
       end = writeField(into, end, 'upgrade', this.upgrade);

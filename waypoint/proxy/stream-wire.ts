@@ -152,6 +152,7 @@ export class StreamWire implements Wire, StreamOwner, StageUser {
     this.closed = true;
     this.#stage.dropFor(this);
     this.#output.clear();
+    this.release();
     this.owner.onClosed(error);
   }
 }

@@ -3,7 +3,10 @@
  *
  * An input is several blocks for one decoder, each behind its length in two bytes.
  */
+import { isFieldName, isFieldText } from '../../../common/http1/writer.ts';
 import { HpackDecoder } from '../../../common/http2/hpack-decoder.ts';
+import { readHttpMessage, type MessageKind } from '../../../common/http2/http-message.ts';
+import type { Header } from '../../../common/http2/static-table.ts';
 import { literal } from '../../helpers/http2-wire.ts';
 import { must, outcomeOf, type Decoder } from '../decoder.ts';
 import { mutateBytes } from '../mutate.ts';
@@ -25,6 +28,20 @@ function* blocksIn(input: Buffer): Generator<Buffer> {
   }
 }
 
+/** What passes as a message of HTTP can be written as HTTP/1.1 and ends where it should. */
+function judge(headers: readonly Header[], kind: MessageKind): void {
+  const message = readHttpMessage(headers, kind);
+  if (typeof message === 'string') return;
+  const { authority, path, method, first } = message;
+  for (const { name, value } of headers.slice(first)) {
+    must(isFieldName(name) && name === name.toLowerCase(), 'a bad name passes');
+    must(isFieldText(value), 'a bad value passes');
+  }
+  must(!/[^!-~]/.test(`${method}${authority}${path}`), 'a bad start line passes');
+}
+
+const KINDS = ['request', 'response', 'trailers'] as const;
+
 function run(input: Buffer): string {
   const decoder = new HpackDecoder(MOST_LIST);
   return outcomeOf(['HTTP2_PROTOCOL_ERROR'], () => {
@@ -32,6 +49,7 @@ function run(input: Buffer): string {
       const headers = decoder.decode(bytes, 0, bytes.length);
       const size = headers.reduce((sum, { name, value }) => sum + name.length + value.length, 0);
       must(size <= MOST_LIST, 'its list is too long');
+      for (const kind of KINDS) judge(headers, kind);
     }
     return 'read';
   });
@@ -46,6 +64,13 @@ const EXAMPLES = [
   Buffer.from([0x88]),
   literal('baggage', 'k8s.cluster.name=a,k8s.namespace.name=b'),
   literal(':authority', '[fd00::7]:443'),
+  Buffer.concat([
+    literal(':method', 'POST'),
+    literal(':scheme', 'http'),
+    literal(':authority', 'a'),
+    literal(':path', '/'),
+    literal('content-length', '3'),
+  ]),
 ];
 const FIRST_BYTES = [0x00, 0x10, 0x1f, 0x20, 0x3f, 0x40, 0x7f, 0x80, 0xbe, 0xff];
 
