@@ -22,40 +22,53 @@ export interface UpstreamDeps {
 
 interface Kept {
   readonly upstream: Upstream;
-  service: Service;
-  backing: unknown;
-  generation: number;
+  readonly service: Service;
+  readonly backing: unknown;
+  readonly generation: number;
 }
 
 export class UpstreamTable {
   readonly #deps: UpstreamDeps;
-  readonly #kept = new Map<string, Kept>();
+  /** By service and port: numbers make no garbage. */
+  readonly #kept = new Map<string, Map<number, Kept>>();
 
   constructor(deps: UpstreamDeps) {
     this.#deps = deps;
   }
 
   /** Returns the upstream of a port; undefined when there is no such service or port. */
-  get(serviceKey: string, portNumber: number, nowMs: number): Upstream | undefined {
-    const { view, policyOf, told } = this.#deps;
-    const name = `${serviceKey}:${portNumber}`;
+  get(serviceKey: string, port: number, nowMs: number): Upstream | undefined {
+    const { view, policyOf } = this.#deps;
+    const known = this.#kept.get(serviceKey)?.get(port);
+    const service = view.serviceTable.get(serviceKey);
+    const backing = view.workloadTable.backing(serviceKey);
+    const isCurrent =
+      known !== undefined &&
+      known.service === service &&
+      known.backing === backing &&
+      known.generation === (backing?.generation ?? 0) &&
+      known.upstream.policy === policyOf(serviceKey);
+    return isCurrent ? known.upstream : this.#renew(serviceKey, port, nowMs);
+  }
+
+  #renew(serviceKey: string, portNumber: number, nowMs: number): Upstream | undefined {
+    const { view, policyOf, told, standpoint } = this.#deps;
     const service = view.serviceTable.get(serviceKey);
     const port = service?.ports.find((one) => one.port === portNumber);
-    if (service === undefined || port === undefined) {
-      this.#kept.delete(name);
-      return undefined;
-    }
+    if (service === undefined) this.#kept.delete(serviceKey);
+    if (service === undefined || port === undefined) return undefined;
+    const byPort = this.#kept.get(serviceKey) ?? new Map<number, Kept>();
+    this.#kept.set(serviceKey, byPort);
     const policy = policyOf(serviceKey);
+    const known = byPort.get(portNumber)?.upstream;
+    const upstream =
+      known?.policy === policy
+        ? known
+        : new Upstream(`${serviceKey}:${portNumber}`, policy, { nowMs, told });
+    upstream.update(endpointsOf(view, { service, port }, standpoint), nowMs);
     const backing = view.workloadTable.backing(serviceKey);
     const generation = backing?.generation ?? 0;
-    const known = this.#kept.get(name);
-    const isSame = known?.upstream.policy === policy;
-    if (isSame && known.service === service && known.backing === backing) {
-      if (known.generation === generation) return known.upstream;
-    }
-    const upstream = isSame ? known.upstream : new Upstream(name, policy, { nowMs, told });
-    upstream.update(endpointsOf(view, { service, port }, this.#deps.standpoint), nowMs);
-    this.#kept.set(name, { upstream, service, backing, generation });
+    byPort.set(portNumber, { upstream, service, backing, generation });
     return upstream;
   }
 }
