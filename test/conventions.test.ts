@@ -8,7 +8,7 @@ const programs = ['node-agent', 'waypoint', 'controller', 'cli'];
 const layers: Readonly<Record<string, readonly string[]>> = {
   common: ['sys', 'engine', 'http2', 'http1', 'tls', 'hbone', 'mesh', 'decide', 'control'],
   'node-agent': ['capture', 'pods', 'cni', 'cluster', 'identity', 'data'],
-  waypoint: ['routing', 'resilience', 'tokens', 'filters', 'proxy'],
+  waypoint: ['routing', 'resilience', 'tokens', 'decision', 'filters', 'proxy'],
   controller: ['model', 'kube', 'lead', 'ca', 'push', 'status', 'api', 'dashboard'],
   cli: ['lint', 'up', 'commands'],
 };
@@ -41,6 +41,7 @@ const pure = [
   'controller/push/scope.ts',
   'waypoint/routing/',
   'waypoint/resilience/',
+  'waypoint/decision/',
   'node-agent/capture/rules.ts',
   'node-agent/capture/parse.ts',
   'node-agent/pods/match.ts',

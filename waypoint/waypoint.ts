@@ -15,7 +15,7 @@ import { openLinkListener, openListener } from './listeners.ts';
 import { waypointMetrics } from './metrics.ts';
 import { COUNTS } from './proxy/counters.ts';
 import type { FromWorker } from './proxy/messages.ts';
-import { StaticRoutes } from './proxy/static-routes.ts';
+import { checkRoutes } from './proxy/routes-text.ts';
 import { WorkerHost } from './proxy/worker-host.ts';
 
 export interface WaypointDeps {
@@ -126,8 +126,7 @@ export class Waypoint {
     } catch (cause) {
       throw new MeshError('CONFIG_INVALID', `Cannot read the routes: no file "${file}"`, { cause });
     }
-    // Made to be checked: each worker makes its own.
-    void new StaticRoutes(text);
+    checkRoutes(text);
     return text;
   }
 

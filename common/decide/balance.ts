@@ -101,9 +101,12 @@ const pickByAlgorithm: Readonly<
   },
 };
 
-/** Open connections of this worker by weight, the new one counted. */
+/**
+ * Open connections of this worker by weight. Draws are by weight already, so two with none must be
+ * equal whatever they weigh: else the heavier of any two would have every short connection.
+ */
 function load(table: WorkloadTable, state: BalanceState, row: number): number {
-  return (state.openConnections(table.uid(row)) + 1) / table.shape(row).weight;
+  return state.openConnections(table.uid(row)) / table.shape(row).weight;
 }
 
 /** Turns a count into a share from 0 to below 1 that visits every endpoint by its weight. */

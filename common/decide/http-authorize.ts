@@ -49,6 +49,16 @@ interface Bucket {
 type Target = Map<BucketName, Bucket>;
 
 const AUDITS_MAX = 16;
+const OPEN = 'no policy on requests restricts it';
+const UNRESTRICTED: HttpVerdict = Object.freeze({
+  allow: true,
+  policy: '',
+  rule: '',
+  reason: OPEN,
+  nearMiss: '',
+  audits: [],
+  ask: [],
+});
 
 export class HttpAuthorizer {
   readonly #compiled = new Map<string, CompiledHttpPolicy>();
@@ -65,7 +75,12 @@ export class HttpAuthorizer {
 
   /** Judges a call by the policies of all `targets` (the service and the waypoint that it passes). */
   authorize(targets: readonly string[], call: HttpCall): HttpVerdict {
-    const sets = targets.map((key) => this.#targets.get(key)).filter((one) => one !== undefined);
+    const sets: Target[] = [];
+    for (const key of targets) {
+      const set = this.#targets.get(key);
+      if (set !== undefined) sets.push(set);
+    }
+    if (sets.length === 0) return UNRESTRICTED;
     const facts = httpFactsOf(call);
     const audits = auditsOf(sets, facts);
     const ask = new Map<string, Asked>();
@@ -131,10 +146,7 @@ function judge(sets: readonly Target[], facts: HttpFacts, audits: readonly Audit
     ...named(rule),
     provider: rule.policy.provider,
   }));
-  const reason =
-    allowed === undefined
-      ? 'no policy on requests restricts it'
-      : `${allowed.policy.key} ${allowed.name} allows it`;
+  const reason = allowed === undefined ? OPEN : `${allowed.policy.key} ${allowed.name} allows it`;
   return { ...named(allowed), allow: true, reason, nearMiss: '', audits, ask };
 }
 
@@ -142,7 +154,7 @@ function auditsOf(sets: readonly Target[], facts: HttpFacts): Audit[] {
   const audits: Audit[] = [];
   const tell = (name: BucketName, wouldDeny: boolean): number => {
     const rules = matchingEach(sets, name, facts);
-    audits.push(...rules.map((rule) => ({ ...named(rule), wouldDeny })));
+    for (const rule of rules) audits.push({ ...named(rule), wouldDeny });
     return rules.length;
   };
   tell('audit', false);
@@ -179,9 +191,11 @@ function matchingEach(
   sets: readonly Target[],
   name: BucketName,
   facts: HttpFacts,
-): CompiledHttpRule[] {
+): readonly CompiledHttpRule[] {
+  const buckets = bucketsOf(sets, name);
+  if (buckets.length === 0) return NO_RULES;
   const first = new Map<HttpPolicy, CompiledHttpRule>();
-  for (const { rules } of bucketsOf(sets, name)) {
+  for (const { rules } of buckets) {
     rules.search(facts, (rule) => {
       if (comesFirst(rule, first.get(rule.policy)) && ruleMatches(rule, facts)) {
         first.set(rule.policy, rule);
@@ -190,6 +204,8 @@ function matchingEach(
   }
   return Array.from(first.values()).toSorted((a, b) => (a.policy.key < b.policy.key ? -1 : 1));
 }
+
+const NO_RULES: readonly CompiledHttpRule[] = [];
 
 function comesFirst(rule: CompiledHttpRule, than: CompiledHttpRule | undefined): boolean {
   if (than === undefined) return true;

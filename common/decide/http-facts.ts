@@ -40,14 +40,28 @@ export interface HttpFacts extends Facts {
 
 const NO_CLAIMS: Readonly<Record<string, unknown>> = Object.freeze({});
 
+/** A connection has many requests, and the same facts for all of them. */
+const factsByConnection = new WeakMap<Connection, Facts>();
+
 export function httpFactsOf(call: HttpCall): HttpFacts {
-  const { token, remoteAddress } = call;
+  const { token, remoteAddress, connection } = call;
+  let facts = factsByConnection.get(connection);
+  if (facts === undefined) {
+    facts = factsOf(connection);
+    factsByConnection.set(connection, facts);
+  }
+  const isSource = remoteAddress === facts.source.text;
   return {
-    ...factsOf(call.connection),
+    principal: facts.principal,
+    namespace: facts.namespace,
+    account: facts.account,
+    source: facts.source,
+    destination: facts.destination,
+    port: facts.port,
     method: call.method,
     host: call.host.toLowerCase(),
     path: call.path,
-    remote: { text: remoteAddress, bytes: parseAddress(remoteAddress) },
+    remote: isSource ? facts.source : { text: remoteAddress, bytes: parseAddress(remoteAddress) },
     requestPrincipal: token && `${token.issuer}/${token.subject}`,
     claims: token?.claims ?? NO_CLAIMS,
     header: (name) => call.header(name),

@@ -45,6 +45,8 @@ class Builder {
   readonly #claims = new Map<string, Claim>();
   readonly #listeners = new Map<string, Place>();
   readonly #compiled = new Map<string, CompiledRoute>();
+  /** Who has a port, worked out once all have claimed it. */
+  readonly #winners = new Map<string, RouteObject | undefined>();
 
   constructor(world: RouteWorld) {
     this.#world = world;
@@ -84,7 +86,9 @@ class Builder {
     const services = new Map<string, Claim[]>();
     for (const claim of this.#claims.values()) {
       const key = `${claim.service}:${claim.port}`;
-      services.set(key, [...(services.get(key) ?? []), claim]);
+      const claims = services.get(key);
+      if (claims === undefined) services.set(key, [claim]);
+      else claims.push(claim);
     }
     const frontends = [
       ...Array.from(services, ([key, claims]) => serviceFrontend(key, claims)),
@@ -111,8 +115,8 @@ class Builder {
       const namespace = audienceOf(object, key);
       const claim = this.#claims.get(id) ?? { service, port, namespace, members: [] };
       this.#claims.set(id, claim);
-      if (!claim.members.some((one) => one.object === object))
-        claim.members.push({ object, route });
+      // A route that names a port twice comes twice in a row.
+      if (claim.members.at(-1)?.object !== object) claim.members.push({ object, route });
     }
   }
 
@@ -154,8 +158,7 @@ class Builder {
     if (!check.accepted) return check;
     const key = parentKey(object, parent);
     const lost = this.#portsOf(key, parent).flatMap((port) => {
-      const members = this.#claims.get(this.#claimId(object, key, port))?.members ?? [];
-      const winner = winnerOf(members);
+      const winner = this.#winnerOf(this.#claimId(object, key, port));
       return winner === undefined || winner.kind === object.kind
         ? []
         : [`port ${port} has ${winner.kind} ${winner.meta.namespace}/${winner.meta.name}`];
@@ -165,6 +168,13 @@ class Builder {
     return lost.length === this.#portsOf(key, parent).length
       ? refused('Conflicted', message)
       : { ...ATTACHED, message };
+  }
+
+  #winnerOf(claimId: string): RouteObject | undefined {
+    if (!this.#winners.has(claimId)) {
+      this.#winners.set(claimId, winnerOf(this.#claims.get(claimId)?.members ?? []));
+    }
+    return this.#winners.get(claimId);
   }
 
   #listenersOf(object: RouteObject, parent: ParentRef): ReturnType<typeof matchListeners> {

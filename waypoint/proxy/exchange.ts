@@ -8,12 +8,12 @@
  */
 import type { Timer } from '#common/engine/timers.ts';
 import type { Task } from '#common/engine/loop.ts';
-import type { MeshError } from '#common/errors.ts';
+import type { ErrorCode, MeshError } from '#common/errors.ts';
 import type { Fields } from './fields.ts';
 import { ownAnswer, failureOf, type OwnAnswer } from './own-answer.ts';
 import type { Request } from './request.ts';
 import type { Response } from './response.ts';
-import type { Caller, Forward } from './router.ts';
+import type { Caller, Ending, Forward } from './router.ts';
 import type { Shared } from './shared.ts';
 
 /** The side from which the request comes. */
@@ -48,6 +48,9 @@ export interface Answerer {
   readonly isBlocked: boolean;
 }
 
+/** Nothing of the request can have reached an application. */
+const NOT_CONNECTED: ReadonlySet<ErrorCode> = new Set(['CONNECT_FAILED', 'CONNECT_TIMEOUT']);
+
 type Phase = 'idle' | 'asked' | 'answering' | 'tunnel';
 
 export class Exchange implements Task {
@@ -59,6 +62,9 @@ export class Exchange implements Task {
   #isRequestOver = false;
   #isResponseOver = false;
   #timer: Timer | undefined;
+  /** How the request that was sent on would be said to have ended, if it did now. */
+  #ending: Ending = 'abandoned';
+  #status = 0;
 
   constructor(shared: Shared, asker: Asker) {
     this.#shared = shared;
@@ -85,6 +91,8 @@ export class Exchange implements Task {
     this.#phase = 'asked';
     this.#isRequestOver = false;
     this.#isResponseOver = false;
+    this.#ending = 'abandoned';
+    this.#status = 0;
     this.#shared.counters.add('requests');
     if (request.method === 'CONNECT') {
       this.#answer(ownAnswer(501, 'REQUEST_INVALID'));
@@ -98,6 +106,7 @@ export class Exchange implements Task {
     }
     this.#forward = decision;
     decision.onRequest?.(request.fields);
+    if (decision.host !== undefined) request.rehost(decision.host);
     if (decision.target !== undefined) request.target = decision.target;
     if (decision.timeoutMs > 0) this.#arm(decision.timeoutMs);
     this.#send(decision);
@@ -136,6 +145,7 @@ export class Exchange implements Task {
   onResponseHead(response: Response): void {
     if (this.#phase !== 'asked') return;
     this.#phase = response.status === 101 ? 'tunnel' : 'answering';
+    this.#status = response.status;
     this.#shared.counters.response(response.status);
     this.#forward?.onResponse?.(response.fields);
     this.#asker.sendHead(response);
@@ -157,6 +167,7 @@ export class Exchange implements Task {
     const answerer = this.#answerer;
     const isTunnel = this.#phase === 'tunnel';
     this.#isResponseOver = true;
+    this.#ending = 'answered';
     if (isTunnel && !this.#isRequestOver) {
       this.#asker.sendEnd(trailers);
       return;
@@ -183,6 +194,8 @@ export class Exchange implements Task {
   onAnswererFailed(error: MeshError | undefined): void {
     if (this.#phase === 'idle') return;
     this.#answerer = undefined;
+    this.#ending =
+      error !== undefined && NOT_CONNECTED.has(error.code) ? 'connect-failed' : 'failed';
     if (this.#phase === 'asked') {
       this.#answer(failureOf(error));
       return;
@@ -198,6 +211,7 @@ export class Exchange implements Task {
     const answerer = this.#answerer;
     this.#answerer = undefined;
     answerer?.cut();
+    this.#ending = 'timeout';
     if (this.#phase === 'asked') this.#answer(ownAnswer(504, 'REQUEST_TIMEOUT'));
     else {
       this.#end();
@@ -225,10 +239,12 @@ export class Exchange implements Task {
   }
 
   #end(): void {
+    const forward = this.#forward;
     this.#phase = 'idle';
     this.#answerer = undefined;
     this.#forward = undefined;
     this.#disarm();
+    forward?.onEnd?.(this.#ending, this.#status);
   }
 
   #arm(ms: number): void {

@@ -80,10 +80,19 @@ export class Request implements RequestView, HeaderSource {
 
   /** Sends another path and query than what came. */
   set target(target: string) {
+    // The head knows the authority too, and is let go of here.
+    this.authority = this.authorityText;
     this.#target = target;
     this.#hasTarget = true;
     this.#head = undefined;
     this.#queryAt = -2;
+  }
+
+  /** Sends another host than the one that came. */
+  rehost(host: string): void {
+    this.authority = host;
+    this.#host = undefined;
+    this.fields.set('host', host);
   }
 
   get host(): string {

@@ -51,10 +51,17 @@ export interface Forward {
   readonly timeoutMs: number;
   /** Path and query to send instead; undefined: as it came. */
   readonly target?: string;
+  /** Host to send instead of the one that came. */
+  readonly host?: string;
   /** Changes the fields of the request, those of the response. */
   readonly onRequest?: (fields: Fields) => void;
   readonly onResponse?: (fields: Fields) => void;
+  /** Called once for each, however it ends; `status` is 0 when there was no answer. */
+  readonly onEnd?: (ending: Ending, status: number) => void;
 }
+
+/** How a request that was sent on has ended; `abandoned` is no fault of the endpoint. */
+export type Ending = 'answered' | 'connect-failed' | 'failed' | 'timeout' | 'abandoned';
 
 export interface Answer {
   readonly kind: 'answer';

@@ -15,9 +15,10 @@ import { acceptLinks } from './link-in.ts';
 import { OutLink } from './link-out.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 import { Pools } from './pools.ts';
-import { callerOf, type Destination } from './router.ts';
+import { callerOf, type Destination, type Router } from './router.ts';
+import { routerFor } from './routes-text.ts';
 import type { Shared } from './shared.ts';
-import { StaticRoutes } from './static-routes.ts';
+import { Destinations } from './mesh-router.ts';
 import { Sweep, type Ticking } from './sweep.ts';
 import { TcpWire } from './tcp-wire.ts';
 import type { Wire, WireOwner } from './wire.ts';
@@ -34,6 +35,7 @@ export class Station implements Ticking {
   readonly #post: (message: FromWorker) => void;
   readonly #shared: Shared;
   readonly #listeners: Listener[] = [];
+  readonly #destinations = new Destinations();
   #saidDrained = false;
 
   constructor(loop: Loop, start: WorkerStart, post: (message: FromWorker) => void) {
@@ -47,7 +49,7 @@ export class Station implements Ticking {
       counters: new Counters(start.counters),
       sweep: new Sweep(loop),
       pools,
-      router: new StaticRoutes(start.routes),
+      router: this.#routerFor(start.routes),
       isDraining: false,
       dial: (to, source, owner) =>
         out === undefined ? this.#dial(to, owner) : out.open(to, source, owner),
@@ -74,6 +76,15 @@ export class Station implements Ticking {
     post({ kind: 'ready' });
   }
 
+  #routerFor(text: string): Router {
+    return routerFor(text, {
+      random: () => Math.random(),
+      now: () => this.#loop.now,
+      wallClock: () => Date.now(),
+      destinations: this.#destinations,
+    });
+  }
+
   log(level: Level, message: string, fields: Readonly<Record<string, unknown>>): void {
     this.#post({ kind: 'log', level, message, fields });
   }
@@ -81,7 +92,7 @@ export class Station implements Ticking {
   handle(message: ToWorker): void {
     switch (message.kind) {
       case 'routes':
-        this.#shared.router = new StaticRoutes(message.text);
+        this.#shared.router = this.#routerFor(message.text);
         break;
       case 'drain':
         this.#shared.isDraining = true;

@@ -56,6 +56,7 @@ export function isMirrored({ share, service }: MirrorFilter, draw: number): bool
 
 /** Ways to fail that a client is told by a status. */
 export type Failure =
+  | 'bad-path'
   | 'no-route'
   | 'backend-invalid'
   | 'no-endpoint'
@@ -69,6 +70,7 @@ export type Failure =
 /** Status of HTTP and of gRPC for each way to fail. */
 export const FAILURES: Readonly<Record<Failure, { readonly http: number; readonly grpc: number }>> =
   {
+    'bad-path': { http: 400, grpc: 3 },
     'no-route': { http: 404, grpc: 12 },
     'backend-invalid': { http: 500, grpc: 14 },
     'no-endpoint': { http: 503, grpc: 14 },

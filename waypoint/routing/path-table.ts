@@ -55,7 +55,7 @@ class PrefixTable {
   readonly #slashPlaces: Int32Array;
 
   constructor(groups: ReadonlyMap<string, Group>) {
-    const size = 2 ** Math.ceil(Math.log2(Math.max(4, groups.size * 2)));
+    const size = 2 ** Math.ceil(Math.log2(Math.max(4, groups.size * 4)));
     this.#mask = size - 1;
     this.#hashes = new Int32Array(size);
     this.#texts = Array.from({ length: size }, () => '');
@@ -95,7 +95,7 @@ class PrefixTable {
 
   #put(prefix: string, group: Group): void {
     const hash = hashOf(prefix);
-    let at = hash & this.#mask;
+    let at = slotOf(hash) & this.#mask;
     while (this.#groups[at] !== undefined) at = (at + 1) & this.#mask;
     this.#hashes[at] = hash;
     this.#texts[at] = prefix;
@@ -103,7 +103,7 @@ class PrefixTable {
   }
 
   #get(hash: number, path: string, length: number): Group | undefined {
-    for (let at = hash & this.#mask; ; at = (at + 1) & this.#mask) {
+    for (let at = slotOf(hash) & this.#mask; ; at = (at + 1) & this.#mask) {
       const group = this.#groups[at];
       if (group === undefined) return undefined;
       if (this.#hashes[at] !== hash) continue;
@@ -111,6 +111,12 @@ class PrefixTable {
       if (text.length === length && path.startsWith(text)) return group;
     }
   }
+}
+
+/** The low bits of the hash alone would put texts that end alike beside each other. */
+function slotOf(hash: number): number {
+  const mixed = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return mixed ^ (mixed >>> 13);
 }
 
 function hashOf(text: string): number {

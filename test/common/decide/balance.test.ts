@@ -122,6 +122,18 @@ test('least-connections evens out, by weight', async (t) => {
   t.ok(view.workload(idle));
 });
 
+test('least-connections keeps to weights when nothing is open', async (t) => {
+  const { pick } = setUp({ algorithm: 'least-connections' }, three);
+  const counts: Record<string, number> = {};
+  for (let i = 0; i < 4000; i += 1) {
+    const name = pick() ?? '';
+    counts[name] = (counts[name] ?? 0) + 1;
+  }
+  // Weights 1, 2 and 5: short connections must reach the light ones too.
+  t.ok(Math.abs((counts['a'] ?? 0) / 4000 - 1 / 8) < 0.03, `a got ${counts['a']} of 4000`);
+  t.ok(Math.abs((counts['c'] ?? 0) / 4000 - 5 / 8) < 0.03, `c got ${counts['c']} of 4000`);
+});
+
 test('weight 0, no address, not ready and terminating are never chosen', async (t) => {
   const odd = (behind: Pick<Workload, 'memberships'>): Workload[] => [
     workload('good', { addresses: ['10.64.0.1'], ...behind }),
