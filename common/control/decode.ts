@@ -248,6 +248,18 @@ export function kinds<T extends { readonly kind: string }>(
   };
 }
 
+/** What `inner` takes; nothing of what it does not is quoted, since it may be a secret. */
+export function concealed<T>(inner: Decoder<T>): Decoder<T> {
+  return (value) => {
+    try {
+      return inner(value);
+    } catch (error) {
+      if (!(error instanceof Mismatch)) throw error;
+      throw new Mismatch(error.message, 'something else').at(error.path);
+    }
+  };
+}
+
 function spellKey(key: string): string {
   return /^\w{1,60}$/.test(key) ? key : describe(key);
 }

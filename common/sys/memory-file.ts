@@ -26,8 +26,12 @@ export function memoryFile(name: string, pieces: readonly Uint8Array[]): number 
   return fd;
 }
 
+export function memoryFileLength(fd: number): number {
+  return fstatSync(fd).size;
+}
+
 /** Reads all of it or a part, wherever others stand in it. */
-export function readMemoryFile(fd: number, from = 0, length = fstatSync(fd).size - from): Buffer {
+export function readMemoryFile(fd: number, from = 0, length = memoryFileLength(fd) - from): Buffer {
   const bytes = Buffer.allocUnsafeSlow(length);
   for (let at = 0; at < bytes.length;) {
     const n = readSync(fd, bytes, at, bytes.length - at, from + at);

@@ -205,6 +205,7 @@ export class Given {
   readonly #loop: Loop;
   readonly #list: readonly number[];
   readonly #bytes: number;
+  readonly #owned = new Set<number>();
 
   /** `bytes` is the file with what sockets had queued. */
   constructor(loop: Loop, list: readonly number[], bytes: number) {
@@ -217,6 +218,16 @@ export class Given {
     const fd = this.#list[index];
     if (fd === undefined) throw new RangeError(`Cannot find descriptor ${index} of a unit`);
     return fd;
+  }
+
+  /** It is closed by what was made around it, from here on. */
+  own(index: number): void {
+    this.#owned.add(index);
+  }
+
+  /** Those around which nothing was made. */
+  left(): number[] {
+    return this.#list.filter((_, index) => !this.#owned.has(index));
   }
 
   /** What a socket had queued. */
@@ -234,6 +245,7 @@ export class Given {
       owner,
       isConnecting ? connecting : undefined,
     );
+    this.own(fd);
     socket.restore(tcp, this.queued(state));
     return socket;
   }

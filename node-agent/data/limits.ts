@@ -30,6 +30,10 @@ export const RESPONSE_TIMEOUT_MS = 15_000;
 /** How long a connection waits for its pod's own workload record or certificate. */
 export const READINESS_TIMEOUT_MS = 5_000;
 
+/** How long a connection waits for an agent that refuses it, and how often it asks: patience.ts. */
+export const JOIN_PATIENCE_MS = 1_000;
+export const JOIN_LOOK_MS = 50;
+
 /** Endpoints tried after the first, as long as no byte has been sent. */
 export const MOST_RETRIES = 2;
 

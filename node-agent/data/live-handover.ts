@@ -31,7 +31,7 @@ export interface Giving {
 
 export interface Taking {
   readonly units: number;
-  /** Why something could not be taken up; '' when all could. */
+  /** Why nothing could be taken up; '' when something could. A unit alone that could not is lost. */
   readonly problem: string;
   readonly settle: (isOurs: boolean) => Promise<void>;
 }
@@ -91,14 +91,18 @@ async function takeUnits(
   );
   const held: Held[] = [];
   let problem = hosts.length === 0 ? 'there is no worker' : '';
+  let refused = 0;
+  let refusal = '';
   for (const result of replies) {
     if (result.status === 'rejected') problem ||= 'a worker has died';
     else if (result.value.reply.kind === 'taking') {
       const { host, reply } = result.value;
       held.push({ host, of: reply.ask });
-      problem ||= reply.problem;
+      refused += reply.refused;
+      refusal ||= reply.problem;
     }
   }
+  if (refused > 0 && refused === units.length) problem ||= refusal;
   return { units: units.length, problem, settle: async (isOurs) => settle(held, isOurs) };
 }
 

@@ -142,8 +142,13 @@ export type FromWorker =
       readonly descriptors: readonly number[];
       readonly units: number;
     }
-  /** `problem` is '' when all could be taken up. */
-  | { readonly kind: 'taking'; readonly ask: number; readonly problem: string }
+  /** How many units were refused, and why the last one was. */
+  | {
+      readonly kind: 'taking';
+      readonly ask: number;
+      readonly refused: number;
+      readonly problem: string;
+    }
   | {
       readonly kind: 'connections';
       readonly ask: number;

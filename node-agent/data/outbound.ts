@@ -27,7 +27,9 @@ import { PlainAttempt } from './plain-attempt.ts';
 import type { PlainAttemptOwner } from './plain-attempt.ts';
 import { PlainRelay } from './plain-relay.ts';
 import type { RelayOwner } from './plain-relay.ts';
+import { nobody, notResolved } from './outbound-errors.ts';
 import { goOn, wayState } from './outbound-way.ts';
+import { Patience } from './patience.ts';
 import type { Pod } from './pod.ts';
 import type { Expectant } from './readiness.ts';
 import type { Ending } from './record.ts';
@@ -52,6 +54,7 @@ export class Outbound
   #attempt: TunnelAttempt | PlainAttempt | undefined;
   #relay: PlainRelay | StreamRelay | undefined;
   #tunnel: ClientTunnel | undefined;
+  #patience: Patience | undefined;
   /** Uid of the workload that counts this connection as its own. */
   #countedAt = '';
   #isDone = false;
@@ -162,6 +165,7 @@ export class Outbound
     if (this.#isDone) return;
     this.#isDone = true;
     this.#pod.readiness.forget(this);
+    this.#patience?.cancel();
     if (this.#attempt instanceof TunnelAttempt) this.#attempt.release();
     else this.#attempt?.cancel();
     this.#relay?.release();
@@ -225,13 +229,13 @@ export class Outbound
         this.#pod.shared.balance.failed(uid);
       }
       if (this.flow.retries >= limits.MOST_RETRIES) {
-        this.#fail(error);
+        this.#giveUp(error);
         return;
       }
     }
     const target = this.#route?.choose(this.#pod.shared.balance, this.#tried ?? NOBODY);
     if (target === undefined) {
-      this.#fail(error ?? this.#nobody());
+      this.#giveUp(error ?? nobody(this.#destination, this.flow.service?.key ?? ''));
       return;
     }
     if (error !== undefined) {
@@ -311,19 +315,18 @@ export class Outbound
     if (this.#relay === undefined) this.#end('reset by source');
   }
 
-  #nobody(): MeshError {
-    const { address, port } = this.#destination;
-    return new MeshError(
-      'NO_HEALTHY_ENDPOINT',
-      `Cannot reach "${formatEndpoint(address, port)}": no healthy upstream`,
-      { details: { service: this.flow.service?.key ?? '' } },
-    );
-  }
-
   refuse(code: ErrorCode, reason: string): void {
     const { address, port } = this.#destination;
     const to = formatEndpoint(address, port);
     this.#end('refused', new MeshError(code, `Cannot connect to "${to}": ${reason}`));
+  }
+
+  /** There is no other endpoint. */
+  #giveUp(error: MeshError): void {
+    this.#attempt = undefined;
+    this.#tried = undefined;
+    this.#patience ??= new Patience(this.#pod.shared.loop, () => this.begin());
+    if (this.#target?.tunnel !== 'hbone' || !this.#patience.waits(error)) this.#fail(error);
   }
 
   #fail(error: MeshError): void {
@@ -335,6 +338,7 @@ export class Outbound
     if (this.#isDone) return;
     this.#isDone = true;
     this.#pod.readiness.forget(this);
+    this.#patience?.cancel();
     this.#attempt?.cancel();
     this.#client.destroy(true);
     const { balance, live } = this.#pod.shared;
@@ -345,7 +349,3 @@ export class Outbound
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
-
-function notResolved(hostname: string): MeshError {
-  return new MeshError('NO_HEALTHY_ENDPOINT', `Cannot resolve "${hostname}": no address`);
-}

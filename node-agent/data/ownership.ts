@@ -8,9 +8,10 @@
  */
 import type { Loop } from '#common/engine/loop.ts';
 import { closeFd } from '#common/sys/libc.ts';
-import { memoryFile } from '#common/sys/memory-file.ts';
+import { memoryFile, memoryFileLength } from '#common/sys/memory-file.ts';
 import { openUnits } from './hand-units.ts';
 import type { OpenUnit } from './hand-units.ts';
+import { decodeUnit } from './handover-decode.ts';
 import { Bytes } from './handover-state.ts';
 import type { Unit } from './handover-state.ts';
 import { hurry } from './hurry.ts';
@@ -94,6 +95,7 @@ export class Ownership {
     return { units, memory, bytes };
   }
 
+  /** One that is refused ends, and the others go on. */
   #take({ ask, units }: Extract<ToWorker, { kind: 'take' }>): void {
     const { loop, post, hold, recheck } = this.#deps;
     const calm = hurry();
@@ -103,10 +105,12 @@ export class Ownership {
       try {
         taken.push(this.#takeOne(given));
       } catch (error) {
-        problem ||= textOf(error);
+        problem = textOf(error);
+        const fields = { error: problem, descriptors: given.descriptors.length };
+        post({ kind: 'log', level: 'warn', message: 'a unit of a hand-over is refused', fields });
       }
     }
-    post({ kind: 'taking', ask, problem });
+    post({ kind: 'taking', ask, refused: units.length - taken.length, problem });
     const isOurs = hold(ask) ?? false;
     for (const unit of taken) {
       if (isOurs) unit.goOn();
@@ -118,14 +122,15 @@ export class Ownership {
   }
 
   #takeOne(given: GivenUnit): TakenUnit {
+    const { state, descriptors, bytes } = given;
     let pod: Pod | undefined;
     let unit: Unit | undefined;
     try {
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own predecessor wrote it
-      unit = JSON.parse(given.state) as Unit;
+      const beside = { descriptors: descriptors.length, bytes: memoryFileLength(bytes) };
+      unit = decodeUnit(state, beside);
       pod = this.#deps.pods.get(unit.podUid);
     } finally {
-      if (pod === undefined) for (const fd of given.descriptors) closeFd(fd);
+      if (pod === undefined) for (const fd of descriptors) closeFd(fd);
     }
     if (pod === undefined) throw new RangeError(`pod "${unit.podUid}" is not served here`);
     return takeUnit(pod, unit, given);

@@ -25,7 +25,7 @@ export interface TakenUnit {
 
 type Tunnel = ClientTunnel | Served | undefined;
 
-/** Throws when the unit is not what its types say; then all of its descriptors are closed. */
+/** Throws when it cannot go on after all; then all of its descriptors are closed. */
 export function takeUnit(
   pod: Pod,
   unit: Unit,
@@ -33,48 +33,63 @@ export function takeUnit(
 ): TakenUnit {
   const given = new Given(pod.shared.loop, descriptors, bytes);
   const parts: TakenUnit[] = [];
+  let tunnel: Tunnel;
+  const release = (): void => {
+    for (const part of parts) part.release();
+    tunnel?.release();
+  };
   try {
-    const tunnel = takeTunnel(pod, unit, given);
-    for (const state of unit.connections) parts.push(takeConnection(pod, state, given, tunnel));
-    if (tunnel !== undefined) parts.push(partOf(tunnel));
+    tunnel = takeTunnel(pod, unit, given);
+    for (const state of unit.connections) takeConnection(pod, state, { given, tunnel, parts });
   } catch (error) {
-    for (const fd of descriptors) {
-      pod.shared.loop.remove(fd);
-      closeFd(fd);
-    }
+    release();
+    for (const fd of given.left()) closeFd(fd);
     throw error;
   }
   return {
     goOn: () => {
       for (const part of parts) part.goOn();
+      tunnel?.goOn();
     },
-    release: () => {
-      for (const part of parts) part.release();
-    },
+    release,
   };
 }
 
 function takeTunnel(pod: Pod, { tunnel }: Unit, given: Given): Tunnel {
   if (tunnel === null) return undefined;
   const fd = given.fd(tunnel.fd);
-  return tunnel.kind === 'client tunnel'
-    ? new ClientTunnel(pod, tunnel.hop, { state: tunnel, fd })
-    : restoreServed(pod, tunnel, fd);
+  const taken =
+    tunnel.kind === 'client tunnel'
+      ? new ClientTunnel(pod, tunnel.hop, { state: tunnel, fd })
+      : restoreServed(pod, tunnel, fd);
+  given.own(tunnel.fd);
+  return taken;
 }
 
-function takeConnection(pod: Pod, state: ConnectionState, given: Given, tunnel: Tunnel): TakenUnit {
+interface Around {
+  readonly given: Given;
+  readonly tunnel: Tunnel;
+  /** A connection is one of them as soon as it has its descriptor, so that it is released with it. */
+  readonly parts: TakenUnit[];
+}
+
+function takeConnection(pod: Pod, state: ConnectionState, { given, tunnel, parts }: Around): void {
   switch (state.kind) {
     case 'anew': {
       const fd = given.fd(state.fd);
+      given.own(state.fd);
       const accept = state.service === 'outbound' ? acceptOutbound : acceptPlain;
-      return { goOn: () => accept(pod, fd), release: () => void closeFd(fd) };
+      parts.push({ goOn: () => accept(pod, fd), release: () => void closeFd(fd) });
+      break;
     }
     case 'outbound': {
       const through = tunnel instanceof ClientTunnel ? tunnel : undefined;
       const fd = given.fd(state.client.fd);
       const outbound = new Outbound(pod, fd, state.destination, flowOf(pod, state.flow));
+      given.own(state.client.fd);
+      parts.push(partOf(outbound));
       outbound.restore(state, given, through);
-      return partOf(outbound);
+      break;
     }
     case 'inbound': {
       if (tunnel === undefined || tunnel instanceof ClientTunnel) {
@@ -86,16 +101,18 @@ function takeConnection(pod: Pod, state: ConnectionState, given: Given, tunnel: 
         { tunnel, stream, ...tunnel.ends },
         flowOf(pod, state.flow),
       );
+      parts.push(partOf(inbound));
       inbound.restore(state, given);
-      return partOf(inbound);
+      break;
     }
     case 'passthrough':
     default: {
       const flow = flowOf(pod, state.flow);
       const ends = { source: flow.source, destination: state.destination };
       const passthrough = new Passthrough(pod, given.fd(state.client.fd), ends, flow);
+      given.own(state.client.fd);
+      parts.push(partOf(passthrough));
       passthrough.restore(state, given);
-      return partOf(passthrough);
     }
   }
 }

@@ -4,6 +4,9 @@
  * taken, so there is none either.
  */
 import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { SecureContextOptions } from 'node:tls';
 import { test } from 'tap';
 import { peerIdentity } from '#common/engine/tls-peer.ts';
 import {
@@ -18,8 +21,10 @@ import {
   serve,
   turn,
 } from '../../helpers/engine.ts';
-import { makeLeaf } from '../../helpers/pki.ts';
+import { makeAuthority, makeLeaf } from '../../helpers/pki.ts';
 
+/** The type of a TLS record. */
+const HANDSHAKE = 0x16;
 const A = 'spiffe://cluster.local/ns/shop/sa/a';
 const B = 'spiffe://cluster.local/ns/shop/sa/b';
 
@@ -84,3 +89,89 @@ test('a client of ours takes no notice of the tickets that a server sends', asyn
   }
   t.strictSame(seen, [false, false, false]);
 });
+
+test('a ticket is no use after the bundle has changed', async (t) => {
+  const old = makeLeaf(root, { uris: [A] });
+  const settings = { ...nodeSettings(leaf), ALPNProtocols: ['h2'] };
+  const generous = await nodeServer(t, settings, (socket) => socket.write('x'));
+  const first = nodeClient(t, generous, nodeSettings(old));
+  first.resume();
+  const [session] = await once(first, 'session');
+  const loop = makeLoop(t);
+  const young = makeAuthority('young');
+  const both = serve(t, loop, contextOf(t, leaf, [root, young]));
+  nodeClient(t, both.port, { ...nodeSettings(old), session });
+  await turn(
+    loop,
+    () => both.owners[0]?.peer !== undefined,
+    'the handshake, while both are trusted',
+  );
+  const changed = serve(t, loop, contextOf(t, leaf, [young]));
+  const late = nodeClient(t, changed.port, { ...nodeSettings(old), session });
+  late.on('error', () => undefined);
+  await turn(loop, () => changed.owners[0]?.closed === 1, 'the refusal');
+  t.equal(changed.owners[0]?.peer, undefined);
+  t.equal(changed.owners[0]?.error?.code, 'TLS_FAILURE');
+});
+
+test('early data is never taken: it is thrown away, or the connection ends', async (t) => {
+  const loop = makeLoop(t);
+  const server = serve(t, loop, contextOf(t));
+  const hello = await helloOf(nodeSettings());
+  // What claims to be early data: an encrypted record, as far as anybody can tell.
+  const early = Buffer.concat([Buffer.from('1703030040', 'hex'), Buffer.alloc(64, 7)]);
+  const rows = [
+    { what: 'a hello as it was recorded is answered', bytes: hello, first: HANDSHAKE },
+    { what: 'so is one that offers early data', bytes: withEarlyData(hello), first: HANDSHAKE },
+    { what: 'early data', bytes: Buffer.concat([withEarlyData(hello), early]), first: undefined },
+  ];
+  for (const [i, { what, bytes, first }] of rows.entries()) {
+    const raw = connect(server.port, '127.0.0.1');
+    t.after(() => raw.destroy());
+    let answer: Buffer | undefined;
+    raw.on('error', () => undefined).on('data', (data: Buffer) => (answer ??= data));
+    await once(raw, 'connect');
+    raw.write(bytes);
+    await turn(loop, () => answer !== undefined || server.owners[i]?.closed === 1, what);
+    if (first !== undefined) t.equal(answer?.[0], first, what);
+    const end = performance.now() + 100;
+    await turn(loop, () => performance.now() > end);
+    t.equal(server.owners[i]?.receivedBytes, 0);
+    t.equal(server.owners[i]?.peer, undefined);
+  }
+});
+
+/** The ClientHello that a client of Node's sends. */
+async function helloOf(settings: SecureContextOptions): Promise<Buffer> {
+  const listener = createServer();
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const at = listener.address();
+  const port = typeof at === 'object' ? at?.port : undefined;
+  const client = connectTls({
+    host: '127.0.0.1',
+    port: port ?? 0,
+    ALPNProtocols: ['h2'],
+    ...settings,
+  });
+  client.on('error', () => undefined);
+  const [socket] = await once(listener, 'connection');
+  const [bytes] = await once(socket, 'data');
+  client.destroy();
+  socket.destroy();
+  listener.close();
+  return bytes;
+}
+
+/** Adds an empty extension 42 at the end, and makes the three lengths around it right. */
+function withEarlyData(hello: Buffer): Buffer {
+  const longer = Buffer.concat([hello, Buffer.from('002a0000', 'hex')]);
+  longer.writeUInt16BE(hello.readUInt16BE(3) + 4, 3);
+  longer.writeUIntBE(hello.readUIntBE(6, 3) + 4, 6, 3);
+  let at = 5 + 4 + 2 + 32;
+  at += 1 + (hello[at] ?? 0);
+  at += 2 + hello.readUInt16BE(at);
+  at += 1 + (hello[at] ?? 0);
+  longer.writeUInt16BE(hello.readUInt16BE(at) + 4, at);
+  return longer;
+}

@@ -1,16 +1,13 @@
 /**
  * All decoders that read what others send: adding one here puts it into `npm run fuzz` and into the
  * everyday test.
- *
- * What an agent hands to its successor (node-agent/data/handover-state.ts) is plain data, but has no
- * decoder: it comes from the agent's own predecessor, by a socket of root's, and is believed. Once one
- * checks it, a file `handover-state.ts` with valid units as seeds and `mutateJson` is all it takes.
  */
 import type { Decoder } from '../decoder.ts';
 import { certificateRequests } from './certificate-requests.ts';
 import { certificates } from './certificates.ts';
 import { agentMessages, controllerMessages } from './control-messages.ts';
 import { dns } from './dns.ts';
+import { handoverState } from './handover-state.ts';
 import { hboneHeaders } from './hbone-headers.ts';
 import { hpack } from './hpack.ts';
 import { http1Requests, http1Responses } from './http1.ts';
@@ -41,4 +38,5 @@ export const DECODERS: readonly Decoder[] = [
   http1Requests,
   http1Responses,
   routes,
+  handoverState,
 ];
