@@ -113,7 +113,7 @@ export class AdminServer implements Part {
       server.maxConnections = MOST_CONNECTIONS;
       if ('host' in at && !localOnly) limitEach(server);
       if (socket !== undefined) server.listen(socket.own);
-      else server.listen({ port: at.port, host: at.host, reusePort: true });
+      else if ('host' in at) server.listen({ port: at.port, host: at.host, reusePort: true });
       await once(server, 'listening');
       // The directory is root's alone (0700), so the moment before chmod opens nothing.
       socket?.publish();
