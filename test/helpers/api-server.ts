@@ -209,6 +209,23 @@ export class ApiServer {
     if (this.#child !== undefined) await end(this.#child, signal);
   }
 
+  /** Makes it stand still; resolves when each of its threads does. */
+  async freeze(): Promise<void> {
+    process.kill(this.pid, 'SIGSTOP');
+    await eventually('all threads stand still', async () => {
+      const states = globSync(`/proc/${this.pid}/task/*/stat`).map((path) =>
+        readFileSync(path, 'utf8')
+          .replace(/^.*\) /s, '')
+          .charAt(0),
+      );
+      if (!states.every((state) => state === 'T')) throw new Error(states.join(''));
+    });
+  }
+
+  thaw(): void {
+    process.kill(this.pid, 'SIGCONT');
+  }
+
   async #writeConfig(): Promise<void> {
     const ca = readFileSync(join(this.#certificates, 'apiserver.crt'));
     const config = {

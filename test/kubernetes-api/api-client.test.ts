@@ -107,13 +107,13 @@ test('the API client', { skip: programs === undefined && 'no test bed' }, async 
   await suite.test(
     'gives up in bounded time on a server that hangs, and works after it',
     async (t) => {
-      process.kill(server.pid, 'SIGSTOP');
+      await server.freeze();
       await t.rejects(client.list(NAMESPACES, { timeoutMs: 500 }), {
         code: 'KUBERNETES_API_FAILED',
         message: /no answer in time/,
         details: { status: 0 },
       });
-      process.kill(server.pid, 'SIGCONT');
+      server.thaw();
       await eventually('it answers again', async () =>
         client.list(NAMESPACES, { timeoutMs: 2000 }),
       );

@@ -110,16 +110,14 @@ test('the source on a real API server', { skip }, async (suite) => {
   await suite.test('notices a server that stands still, and misses nothing', async (t) => {
     await makeNamespace('still');
     const { watch, health } = await follow(t, server, { silenceMs: 2000 });
-    process.kill(server.pid, 'SIGSTOP');
-    t.teardown(async () => {
-      process.kill(server.pid, 'SIGCONT');
-    });
+    await server.freeze();
+    t.teardown(() => server.thaw());
     const { restarts } = health('pods');
     await makePod('still', 'late', '10.1.0.2');
     await until('the watch was given up', () => health('pods').restarts > restarts);
     t.ok(health('pods').lagSeconds > 1.5, 'and said how old its knowledge is');
     t.notOk(watch.objects.has('Pod still/late'));
-    process.kill(server.pid, 'SIGCONT');
+    server.thaw();
     await until('the pod is known', () => {
       const pod = watch.objects.get('Pod still/late');
       return pod?.kind === 'Pod' && pod.addresses[0] === '10.1.0.2';
