@@ -1,5 +1,4 @@
 /** Live connections between two data planes of one process, where what is handed over can be damaged. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'tap';
 import { createLogger } from '#common/log.ts';
 import { packUpdate } from '#common/mesh/pack.ts';
@@ -59,10 +58,12 @@ test('a unit that cannot be read ends alone, and the others go on', { skip }, as
   await taking.settle(true);
   await giving.settle(false);
 
-  const echoes = await Promise.all(
-    clients.map(async (client) => Promise.race([client.echo('on'), delay(5000, false)])),
+  const echoes = await Promise.allSettled(clients.map(async (client) => client.echo('on')));
+  t.equal(
+    echoes.filter((echo) => echo.status === 'fulfilled' && echo.value).length,
+    CLIENTS - 1,
+    'all but one go on',
   );
-  t.equal(echoes.filter(Boolean).length, CLIENTS - 1, 'all but one go on');
   await world.until(() => lines.length > 0);
   t.match(JSON.parse(lines[0] ?? ''), {
     level: 'warn',
