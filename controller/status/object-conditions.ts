@@ -50,7 +50,8 @@ export function statusOfObject(
   const isAccepted = complaints.length === 0;
   const accepted = isAccepted ? acceptance(judged.warnings) : refusal(judged);
   const isInForce = isAccepted || isReplaced;
-  const isEverywhere = applied >= total;
+  // Where no agent has been heard of, nothing is in force.
+  const isEverywhere = total > 0 && applied >= total;
   const programmed: Condition = !isInForce
     ? { type: 'Programmed', status: 'False', reason: 'Invalid', message: 'not in force anywhere' }
     : {
