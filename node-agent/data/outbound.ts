@@ -226,7 +226,8 @@ export class Outbound
       if (uid !== undefined && !again) {
         this.#tried ??= new Set();
         this.#tried.add(uid);
-        this.#pod.shared.balance.failed(uid);
+        // Who asks again and again has seen one failure, not twenty.
+        if (this.#patience?.hasBegun !== true) this.#pod.shared.balance.failed(uid);
       }
       if (this.flow.retries >= limits.MOST_RETRIES) {
         this.#giveUp(error);

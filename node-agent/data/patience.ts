@@ -23,6 +23,11 @@ export class Patience implements Task {
     this.#again = again;
   }
 
+  /** Whether there has been a failure that was worth a wait. */
+  get hasBegun(): boolean {
+    return this.#until !== undefined;
+  }
+
   /** Whether this failure of a tunnel is worth a wait, which then begins. */
   waits(error: MeshError): boolean {
     if (error.code !== 'CONNECT_FAILED' || error.details['errno'] !== 'ECONNREFUSED') return false;

@@ -37,7 +37,10 @@ test(
       getText(client.fd, { address, port }, path);
 
     await eventually('a request', async () => ask('/four'));
-    t.equal(await ask('/healthz/ready', pod.address4, 15_020), 'ready\n');
+    const ready = await eventually('it is ready', async () =>
+      ask('/healthz/ready', pod.address4, 15_020),
+    );
+    t.equal(ready, 'ready\n');
     for (const [path, address] of [
       ['/four', pod.address4],
       ['/six', pod.address6],

@@ -11,9 +11,13 @@ const isRoot = process.getuid?.() === 0;
 /** The priorities of all threads of this process, by thread. */
 function priorities(): Map<number, number> {
   return new Map(
-    readdirSync('/proc/self/task').map((thread) => {
-      const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
-      return [Number(thread), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])];
+    readdirSync('/proc/self/task').flatMap((thread) => {
+      try {
+        const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
+        return [[Number(thread), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])]];
+      } catch {
+        return []; // It has ended meanwhile.
+      }
     }),
   );
 }
