@@ -1,5 +1,5 @@
 /** Starts the node agent: flags in, signals handled, exit code out. */
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { MeshError } from '#common/errors.ts';
 import { createLogger, type Logger, streamSink } from '#common/log.ts';
@@ -79,6 +79,8 @@ async function main(): Promise<void> {
   }
   const config = readConfig(flags);
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
+  // A kubelet that made it let others look in: what crosses its sockets are keys.
+  chmodSync(config.runDir, 0o700);
   const sink = streamSink(process.stdout);
   const options = { level: config.logLevel, sink };
   const { log, control } = createLogger({ ...options, format: config.logFormat });

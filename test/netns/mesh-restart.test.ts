@@ -1,4 +1,5 @@
 /** Agents and controllers that are killed, replaced and away: what goes on, what fails, and how. */
+import { chmodSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'tap';
 import { Mesh } from '../helpers/mesh.ts';
@@ -36,9 +37,12 @@ test(
     for (const node of [1, 2]) {
       await mesh.agent(node).end('SIGKILL');
       await t.rejects(greet(web.fd, address, 8080), `without the agent of node ${node}`);
+      const runDir = `${mesh.directory}/node-${node}`;
+      chmodSync(runDir, 0o755);
       mesh.agent(node).start();
       const seen = await eventually('it serves again', async () => greet(web.fd, address, 8080));
       t.equal(seen, web.address4);
+      t.equal(statSync(runDir).mode & 0o777, 0o700, 'nobody else looks into its directory');
     }
     await mesh.proven();
     t.equal(mesh.wire.report().inClear, 0, 'no payload crossed a node boundary in clear');
