@@ -101,7 +101,8 @@ const texts = list(key, MOST);
 const cidrs = list(addressOrCidr, MOST);
 const ports = list(object<PortRange>({ from: port, to: port }), MOST);
 
-const match = partial<Match>({
+/** What a match on connections may hold; one on requests holds it too. */
+export const CONNECTION_FIELDS = {
   namespaces: texts,
   notNamespaces: texts,
   serviceAccounts: texts,
@@ -114,7 +115,9 @@ const match = partial<Match>({
   notDestinationIps: cidrs,
   destinationPorts: ports,
   notDestinationPorts: ports,
-});
+};
+
+const match = partial<Match>(CONNECTION_FIELDS);
 
 export const policy: Decoder<Policy> = object<Policy>({
   key,

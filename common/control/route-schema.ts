@@ -4,7 +4,6 @@
  * Patterns are compiled here once, so that none that cannot be gets further in. Bounds are those of
  * the Gateway API, or far above what Kubernetes can hold in one object.
  */
-import { parseCidr } from '../address.ts';
 import { patternFault } from '../decide/pattern.ts';
 import type {
   ClaimValues,
@@ -14,7 +13,6 @@ import type {
   HttpRule,
   NamedValues,
 } from '../mesh/http-policy.ts';
-import type { PortRange } from '../mesh/policy.ts';
 import type {
   Backend,
   ConsumerSet,
@@ -53,6 +51,7 @@ import {
   text,
   type Decoder,
 } from './decode.ts';
+import { CONNECTION_FIELDS } from './mesh-schema.ts';
 
 /** Entries of a list inside one object. */
 const MOST = 65_536;
@@ -194,27 +193,11 @@ export const frontend: Decoder<Frontend> = object<Frontend>(
 );
 
 const texts = list(key, MOST);
-const cidrs = list(
-  suchThat(text(49), 'an address or CIDR', (one) => parseCidr(one) !== undefined),
-  MOST,
-);
-const ports = list(object<PortRange>({ from: port, to: port }), MOST);
 const headers = list(object<NamedValues>({ name: headerName, values: texts }), MOST);
 const claims = list(object<ClaimValues>({ path: list(key, 16), values: texts }), MOST);
 
 const httpMatch = partial<HttpMatch>({
-  namespaces: texts,
-  notNamespaces: texts,
-  serviceAccounts: texts,
-  notServiceAccounts: texts,
-  principals: texts,
-  notPrincipals: texts,
-  sourceIps: cidrs,
-  notSourceIps: cidrs,
-  destinationIps: cidrs,
-  notDestinationIps: cidrs,
-  destinationPorts: ports,
-  notDestinationPorts: ports,
+  ...CONNECTION_FIELDS,
   hosts: texts,
   notHosts: texts,
   methods: texts,
@@ -223,8 +206,8 @@ const httpMatch = partial<HttpMatch>({
   notPaths: texts,
   requestPrincipals: texts,
   notRequestPrincipals: texts,
-  remoteIps: cidrs,
-  notRemoteIps: cidrs,
+  remoteIps: CONNECTION_FIELDS.sourceIps,
+  notRemoteIps: CONNECTION_FIELDS.sourceIps,
   headers,
   notHeaders: headers,
   claims,

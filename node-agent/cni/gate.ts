@@ -10,7 +10,6 @@ import {
   type FSWatcher,
   mkdirSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -21,6 +20,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EnrolledNamespace } from '#common/control/messages.ts';
 import type { Logger } from '#common/log.ts';
+import { namesIn, textOf } from './files.ts';
 import type { PluginPaths } from './installer.ts';
 import { type CniRequest, parseRequest, spellAnswer } from './request.ts';
 
@@ -184,20 +184,4 @@ function replace(directory: string, name: string, text: string): void {
   const next = `${directory}.new-${name}`;
   writeFileSync(next, text, { mode: 0o600 });
   renameSync(next, join(directory, name));
-}
-
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined; // Not there, or gone in this very moment.
-  }
-}
-
-function namesIn(path: string): readonly string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
 }

@@ -10,7 +10,6 @@ import {
   chmodSync,
   type FSWatcher,
   mkdirSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -21,6 +20,7 @@ import {
 import { join } from 'node:path';
 import type { Logger } from '#common/log.ts';
 import { chained, type Changes, configurations, PLUGIN, unchained } from './conflist.ts';
+import { namesIn, textOf } from './files.ts';
 
 /** Where the plugin finds the agent, as the host sees it. */
 export interface PluginPaths {
@@ -167,21 +167,5 @@ function modeOf(path: string): number {
     return statSync(path).mode & 0o777;
   } catch {
     return CONFIGURATION_MODE;
-  }
-}
-
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined; // Not there, or gone in this very moment.
-  }
-}
-
-function namesIn(path: string): readonly string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return []; // Made by whoever configures the first network.
   }
 }
